@@ -1,0 +1,80 @@
+"""Whetstone: sharpen small language models on hardware you own, and know the gain is real.
+
+    import whetstone as wh
+
+The names below are the library's front door; each is imported when it is first used, so that a task file, which needs
+only the first few, does not load torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from whetstone.engine.engine import Engine
+    from whetstone.engine.protocol import Completion, Request, Sampler, SamplingParams
+    from whetstone.errors import UsageError, WorkFailed
+    from whetstone.evals.evaluate import evaluate
+    from whetstone.models.loading import load
+    from whetstone.runs.directory import RunDirectory
+    from whetstone.sharpen.pipeline import resume, sharpen
+    from whetstone.tasks.answers import judge_fraction, judge_integer, judge_integers, judge_text, judge_words
+    from whetstone.tasks.registry import load_task
+    from whetstone.tasks.task import Problem, PromptStyle, Task, Verdict
+
+_HOME = {
+    "Task": "tasks.task",
+    "Problem": "tasks.task",
+    "Verdict": "tasks.task",
+    "PromptStyle": "tasks.task",
+    "judge_integer": "tasks.answers",
+    "judge_fraction": "tasks.answers",
+    "judge_integers": "tasks.answers",
+    "judge_words": "tasks.answers",
+    "judge_text": "tasks.answers",
+    "load_task": "tasks.registry",
+    "load": "models.loading",
+    "Engine": "engine.engine",
+    "Sampler": "engine.protocol",
+    "Request": "engine.protocol",
+    "SamplingParams": "engine.protocol",
+    "Completion": "engine.protocol",
+    "evaluate": "evals.evaluate",
+    "sharpen": "sharpen.pipeline",
+    "resume": "sharpen.pipeline",
+    "RunDirectory": "runs.directory",
+    "UsageError": "errors",
+    "WorkFailed": "errors",
+}
+
+__all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
+    "Task",
+    "Problem",
+    "Verdict",
+    "PromptStyle",
+    "judge_integer",
+    "judge_fraction",
+    "judge_integers",
+    "judge_words",
+    "judge_text",
+    "load_task",
+    "load",
+    "Engine",
+    "Sampler",
+    "Request",
+    "SamplingParams",
+    "Completion",
+    "evaluate",
+    "sharpen",
+    "resume",
+    "RunDirectory",
+    "UsageError",
+    "WorkFailed",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'whetstone' has no attribute {name!r}")
+    return getattr(import_module(f"whetstone.{_HOME[name]}"), name)

@@ -1,0 +1,53 @@
+"""`whet eval`: how good is a model at a task, on fresh problems."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="smollm2-135m, a folder, hf:OWNER/NAME, or a GGUF file.")],
+    task: Annotated[str, typer.Option(help="A built-in task, or your own as file.py:Class.")] = "addition",
+    level: Annotated[int | None, typer.Option(help="Difficulty; the task's own default otherwise.")] = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="Different problems.")] = 500,
+    samples: Annotated[int, typer.Option(min=1, help="Answers per problem at temperature 1; 1 is greedy.")] = 1,
+    style: Annotated[str, typer.Option(help="Prompt style.")] = "only",
+    seed: Annotated[int, typer.Option(help="Its key draws the problems: another seed, other problems.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Measure a model on fresh problems, with an interval.
+
+    Example: `whet eval smollm2-135m --task addition --n 200`
+    """
+    import json
+
+    from whetstone.evals.evaluate import evaluate as run
+    from whetstone.runs.progress import Progress
+
+    with Progress() as progress, progress.stage("answers", n * samples) as stage:
+        result = run(
+            model,
+            task,
+            level=level,
+            n=n,
+            samples=samples,
+            style=style,
+            seed=seed,
+            device=device,
+            progress=lambda done, _wanted: stage.advance(done - stage.done),
+        )
+    if as_json:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+        return
+    accuracy = result["accuracy"]
+    print(
+        f"{result['task']} level {result['level']}: {100 * accuracy['mean']:.1f} % right "
+        f"(95 % interval {100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}, {accuracy['n']} problems)"
+    )
+    print("verdicts: " + ", ".join(f"{name} {count}" for name, count in result["verdicts"].items() if count))
+    for row in result.get("pass_at_k", []):
+        print(f"pass@{row['k']}: {100 * row['mean']:.1f} % ({100 * row['low']:.1f} to {100 * row['high']:.1f})")
+    print(f"tokens per answer {result['tokens_per_answer']:.1f}, cut off {100 * result['truncated']:.0f} %")

@@ -1,0 +1,125 @@
+"""`whet sharpen`, `whet resume` and `whet report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Out = Annotated[Path, typer.Argument(help="The run's directory.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output.")]
+
+
+def sharpen(
+    out: Annotated[Path, typer.Option("--out", help="Directory for the run; it must be new.", show_default=False)],
+    model: Annotated[str, typer.Option(help="smollm2-135m, a folder, hf:OWNER/NAME, or a GGUF file.")] = "smollm2-135m",
+    task: Annotated[str, typer.Option(help="A built-in task, or your own as file.py:Class.")] = "addition",
+    level: Annotated[int | None, typer.Option(help="Difficulty; the task's own default otherwise.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time for everything, evaluation and control included.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of --minutes.")] = None,
+    full: Annotated[bool, typer.Option("--full/--lora", help="Train all weights, or low-rank adapters.")] = True,
+    seed: Annotated[int, typer.Option(help="All keys and samples follow from it.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    learning_rate: Annotated[float | None, typer.Option(help="Peak rate; 1e-5 full, 2e-4 LoRA otherwise.")] = None,
+    prompts: Annotated[int, typer.Option(help="Problems with signal per step.")] = 16,
+    group_size: Annotated[int, typer.Option(help="Answers sampled per problem.")] = 8,
+    objective: Annotated[str, typer.Option(help="trust_region, ppo_clip or reinforce.")] = "trust_region",
+    style: Annotated[str, typer.Option(help="Prompt style: only, plain, answer or steps.")] = "only",
+    problems: Annotated[int, typer.Option(help="Fresh problems to measure on, before and after.")] = 500,
+    twin: Annotated[
+        bool, typer.Option("--twin/--no-twin", help="Also train on random rewards, as the control.")
+    ] = True,
+    resume_if_started: Annotated[
+        bool, typer.Option("--resume-if-started", help="Go on with --out if it holds a run.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a model better at a task that a function can check, and prove it.
+
+    Example: `whet sharpen --task addition --minutes 14 --out runs/first`
+    """
+    from whetstone.errors import UsageError
+    from whetstone.runs.directory import RunState, run_state
+    from whetstone.sharpen import pipeline
+
+    if minutes is not None and steps is not None:
+        raise UsageError("give --minutes or --steps, not both")
+    if resume_if_started and run_state(out) in (RunState.STARTED, RunState.FINISHED):
+        if run_state(out) is RunState.FINISHED:
+            print(f"{out} holds a finished run: open {out / 'report.html'}; for another one choose another --out")
+            return
+        resume(out, as_json)
+        return
+    given: dict[str, Any] = {} if minutes is None else {"minutes": minutes}
+    if steps is not None:
+        given = {"steps": steps, "minutes": None}
+    options = dict(
+        model=model,
+        task=task,
+        level=level,
+        method="full" if full else "lora",
+        seed=seed,
+        device=device,
+        learning_rate=learning_rate,
+        prompts=prompts,
+        group_size=group_size,
+        objective=objective,
+        style=style,
+        problems=problems,
+        twin=twin,
+        **given,
+    )
+    _see_through(out, as_json, lambda progress: pipeline.sharpen(out, progress, **options))
+
+
+def resume(out: Out, as_json: Json = False) -> None:
+    """Go on with a run that was stopped or killed; the result is the one it would have had.
+
+    Example: `whet resume runs/first`
+    """
+    from whetstone.sharpen import pipeline
+
+    _see_through(out, as_json, lambda progress: pipeline.resume(out, progress))
+
+
+def report(out: Out, as_json: Json = False) -> None:
+    """Print what a finished run found, and where its page is.
+
+    Example: `whet report runs/first`
+    """
+    import json
+
+    from whetstone.errors import UsageError
+    from whetstone.runs.directory import RunDirectory
+
+    directory = RunDirectory.open(out, writing=False)
+    if not directory.report_json.is_file():
+        raise UsageError(f"the run in {out} has no report yet: `whet resume {out}` finishes it")
+    _show(json.loads(directory.report_json.read_text()), directory.report_html, as_json)
+
+
+def _see_through(out: Path, as_json: bool, work: Any) -> None:
+    from whetstone.errors import WorkFailed
+    from whetstone.runs.progress import Progress
+    from whetstone.sharpen.pipeline import Stopped
+
+    try:
+        with Progress() as progress:
+            finished = work(progress)
+    except (Stopped, KeyboardInterrupt):
+        typer.echo(f"stopped; `whet resume {out}` goes on from the last whole step that was saved", err=True)
+        raise typer.Exit(130) from None
+    except WorkFailed as failure:
+        raise WorkFailed(f"{failure} (the run so far is in {out})") from failure
+    _show(finished, out / "report.html", as_json)
+
+
+def _show(finished: dict[str, Any], page: Path, as_json: bool) -> None:
+    import json
+
+    if as_json:
+        print(json.dumps(finished, indent=2, ensure_ascii=False))
+        return
+    print("\n".join(finished["verdict"]))
+    print(f"\nThe whole report: {page}")

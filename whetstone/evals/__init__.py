@@ -1,0 +1,1 @@
+"""Evaluation: intervals and paired tests; what may be claimed from a score and what may not."""

@@ -1,0 +1,1 @@
+"""The main job: measure, train, measure again, and write the report."""

@@ -1,0 +1,368 @@
+"""report.html: one self-contained page made from report.json's dict and the rows of metrics.jsonl.
+
+Everything in a report may have been written by a model or a stranger. The template escapes every value,
+characters that a terminal or a browser would obey or hide are spelled out, and a content security policy
+forbids scripts and loading of any kind.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from whetstone.sharpen import plots
+from whetstone.sharpen.verdict import (
+    VERDICTS,
+    Finding,
+    direction,
+    findings,
+    look,
+    percent,
+    signed,
+    verdict_shares,
+)
+
+Row = Mapping[str, Any]
+Facts = list[tuple[str, str]]
+
+CLIP_CHARACTERS, CLIP_LINES = 280, 7  # of an answer that stand in the table; the rest opens on a click
+
+
+def render(report: Row, metrics: Sequence[Row], twin: Sequence[Row]) -> str:
+    """The page as text, UTF-8 safe. Equal arguments give equal bytes.
+
+    report: report.json's dict; any part may be absent or None and is then said not to have been measured.
+    metrics, twin: rows of metrics.jsonl of the run and of its random-reward twin, in order; may be empty.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_finalize)
+    here = resources.files("whetstone.sharpen")
+    template = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        css=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),
+        title=look(report, "title") or "Sharpening report",
+        created=look(report, "created"),
+        command=look(report, "command"),
+        lines=_lines(report),
+        hero=_hero(report),
+        chips=_chips(report),
+        figures=_figures(report, metrics, twin),
+        samples=[_sample(sample) for sample in look(report, "samples") or []],
+        overlap=_overlap(report),
+        prompts=_prompts(report),
+        speed=_speed(report),
+        cost=_cost(report),
+        provenance=_provenance(report),
+    )
+
+
+# -- text that may be hostile --------------------------------------------------------------------------------
+
+
+def plain(text: str) -> str:
+    """`text` with what a screen would obey or hide spelled out (ESC as \\x1b); newlines stay."""
+    return "".join(c if c in "\n\t" or not _hidden(c) else _spelled(c) for c in text)
+
+
+def visible(text: str) -> Markup:
+    """Model text as HTML: escaped, control characters boxed, line ends, tabs and spaces that matter marked.
+
+    Spaces matter at either end, in runs of two and more and beside a line end; a single one between words
+    does not.
+    """
+    if not text:
+        return Markup('<span class="ws">(empty)</span>')
+    pieces: list[str] = []
+    for blank, word in re.findall(r"([ \n\t]+)|([^ \n\t]+)", text):
+        if word:
+            pieces.append(_word(word))
+        elif blank == " " and pieces:
+            pieces.append(" ")
+        else:
+            marked = blank.replace(" ", "·").replace("\t", "⇥\t").replace("\n", "↵\n")
+            pieces.append(f'<span class="ws">{marked}</span>')
+    if pieces[-1] == " ":
+        pieces[-1] = '<span class="ws">·</span>'
+    return Markup("".join(pieces))  # every piece was escaped above
+
+
+def _word(word: str) -> str:
+    if word.isascii() and word.isprintable():
+        return str(escape(word))
+    odd = (_hidden(c) or unicodedata.category(c) == "Zs" for c in word)
+    pairs = zip(word, odd, strict=True)
+    return "".join(f'<span class="ctl">{_spelled(c)}</span>' if o else str(escape(c)) for c, o in pairs)
+
+
+def _hidden(character: str) -> bool:
+    """Control, format (bidi, zero width, tags), surrogate, private and odd separator characters."""
+    return character != " " and unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def _spelled(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+
+
+def _finalize(value: Any) -> Any:
+    """Runs on each {{ value }} before it is escaped; markup that we made ourselves passes."""
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _sample(sample: Row) -> dict[str, Any]:
+    return {
+        "question": _clipped(look(sample, "question")),
+        "before": _answer(look(sample, "before")),
+        "after": _answer(look(sample, "after")),
+    }
+
+
+def _answer(answer: Any) -> dict[str, Any]:
+    verdict = str(look(answer, "verdict") or "not judged")
+    return {
+        **_clipped(look(answer, "text")),
+        "kind": verdict if verdict in VERDICTS else "",  # a class name: only words that we know
+        "verdict": plots.VERDICT_WORDS.get(verdict, verdict),
+    }
+
+
+def _clipped(value: Any) -> dict[str, Any]:
+    text = "" if value is None else str(value)
+    start = "\n".join(text.split("\n", CLIP_LINES)[:CLIP_LINES])[:CLIP_CHARACTERS]
+    if start == text:
+        return {"short": visible(text), "full": None, "length": ""}
+    return {"short": visible(start) + " …", "full": visible(text), "length": f"{len(text):,}"}
+
+
+# -- the parts of the page -----------------------------------------------------------------------------------
+
+
+def _lines(report: Row) -> list[Finding]:
+    """The report's own sentences where it has them, marked where they are ours; else ours."""
+    ours = findings(report)
+    kinds = {finding.text: finding.kind for finding in ours}
+    written = [str(text) for text in look(report, "verdict") or kinds]
+    return [Finding(kinds.get(text, "open"), _tied(text)) for text in written]
+
+
+def _tied(text: str) -> str:
+    """No line break between a number and its sign: "24.2 %", "p = 0.03", "k = 8"."""
+    return re.sub(r"(?<=\d) (?=%)|(?<=\b[pkn]) (?=[=<] )|(?<=[=<]) (?=\d)", "\u00a0", text)
+
+
+def _hero(report: Row) -> dict[str, Any]:
+    difference = look(report, "statistics.difference")
+    scores = {when: look(report, f"{when}.greedy") for when in ("before", "after")}
+    if not difference or not all(scores.values()):
+        return {"direction": "unclear", "change": None}
+    way = direction(difference)
+    marks = [
+        {
+            "when": when,
+            "at": f"{100 * score['mean']:.2f}",
+            "low": f"{100 * score['low']:.2f}",
+            "width": f"{100 * (score['high'] - score['low']):.2f}",
+        }
+        for when, score in scores.items()
+    ]
+    return {
+        # against it speaks, say, a prompt that does as well: then the colour of success would mislead
+        "direction": "mixed" if way == "up" and any(line.kind == "bad" for line in findings(report)) else way,
+        "before": percent(scores["before"]["mean"]),
+        "after": percent(scores["after"]["mean"]),
+        "change": signed(difference["mean"]),
+        "interval": f"{signed(difference['low'])} to {signed(difference['high'])}",
+        "n": difference["n"],
+        "marks": marks,
+    }
+
+
+def _chips(report: Row) -> list[str]:
+    method = {"full": "full fine-tuning", "lora": "LoRA"}.get(str(look(report, "method")), look(report, "method"))
+    steps, total = look(report, "steps"), look(report, "seconds.total")
+    chips = [
+        look(report, "model.name"),
+        _if(look(report, "model.parameters"), lambda n: f"{n / 1e6:,.1f} M parameters"),
+        _if(look(report, "task.name"), lambda name: f"{name}, level {look(report, 'task.level')}"),
+        _if(look(report, "task.example"), lambda example: f"“{str(example)[:120]}”"),
+        _if(steps, lambda n: f"{n} steps, {method}" if method else f"{n} steps"),
+        _if(total, lambda seconds: f"{_duration(seconds)} in all"),
+        look(report, "hardware"),
+    ]
+    return [str(chip) for chip in chips if chip]
+
+
+def _figures(report: Row, metrics: Sequence[Row], twin: Sequence[Row]) -> list[dict[str, Any]]:
+    twin_words = "" if twin else " No random-reward twin was trained, so its curve was not measured."
+    ends = "The points with bars at both ends are greedy answers to evaluation problems, with 95 % intervals."
+    parts = [
+        ("learning", "Learning curve", plots.learning_curve(report, metrics, twin),
+         f"Share of sampled training answers that are right, at each step. {ends}{twin_words}",
+         "No training steps were recorded, so there is no learning curve."),
+        ("passk", "pass@k: amplified or new?", plots.pass_at_k(report),
+         _pass_caption(report), "pass@k was not measured."),
+        ("baselines", "Against doing without training", plots.baselines(report),
+         "Every score of this run, best first. Bars: 95 % intervals." + _votes(report),
+         "No baselines were measured."),
+        ("harder", "One level harder", plots.harder(report),
+         _harder_caption(report), "One level harder was not measured."),
+        ("verdicts", "What the answers were", plots.verdict_mix(report),
+         _mix_caption(report), "The mix of verdicts was not recorded."),
+        ("lengths", "Length of answers", plots.answer_lengths(metrics),
+         _length_caption(report), "Answer lengths were not recorded."),
+        ("internals", "Inside the training", plots.internals(metrics),
+         "A healthy run keeps some entropy, has groups with both right and wrong answers to learn from, "
+         "a calm gradient, and a trainer that agrees with its sampler.",
+         "The training's own measurements were not recorded."),
+    ]  # fmt: skip
+    return [
+        {
+            "name": name,
+            "title": title,
+            "svg": None if svg is None else Markup(svg),  # our own output: plots.py escapes its labels
+            "caption": caption,
+            "absent": absent,
+            "wide": name == "internals",
+            "table": _pass_table(report) if name == "passk" else None,
+        }
+        for name, title, svg, caption, absent in parts
+    ]
+
+
+def _pass_caption(report: Row) -> str:
+    part = look(report, "pass_at_k") or {}
+    counts = f"{part.get('problems')} problems, {part.get('samples')} samples each"
+    how = f"{counts}, temperature {part.get('temperature')}"
+    return f"Chance that one of k samples is right; {how}. Bands: 95 %."
+
+
+def _votes(report: Row) -> str:
+    vote = look(report, "baselines.self_consistency.tokens_per_problem")
+    own = look(report, "after.tokens_per_answer")
+    if not vote or not own:
+        return ""
+    return f" A vote costs {vote:.0f} tokens per problem, a sharpened answer {own:.1f}."
+
+
+def _harder_caption(report: Row) -> str:
+    n = look(report, "harder.before.n")
+    return f"Greedy answers at the trained level and, {n} problems, one level above it. Bars: 95 % intervals."
+
+
+def _mix_caption(report: Row) -> str:
+    mixes = [verdict_shares(look(report, when)) for when in ("before", "after")]
+    read = [percent(mix["right"] + mix["wrong"]) if mix else "an unknown share" for mix in mixes]
+    return f"Exactly one answer could be read out of {read[0]} of the texts before and {read[1]} after."
+
+
+def _length_caption(report: Row) -> str:
+    cut = [percent(look(report, f"{when}.truncated")) for when in ("before", "after")]
+    limit = f"Cut off at the token limit in the evaluation: {cut[0]} of answers before, {cut[1]} after."
+    return f"Mean tokens of training answers at each step. {limit}"
+
+
+def _pass_table(report: Row) -> list[list[str]]:
+    curves = [{p["k"]: p for p in look(report, f"pass_at_k.{name}") or []} for name in ("base", "sharpened")]
+    rows = [["k", "base", "sharpened"]]
+    for k in sorted(curves[0].keys() | curves[1].keys()):
+        cells = (curve.get(k) for curve in curves)
+        rows.append([str(k), *(_accuracy(cell) for cell in cells)])
+    return rows
+
+
+# -- tables of facts -----------------------------------------------------------------------------------------
+
+
+def _overlap(report: Row) -> Facts:
+    names = {
+        "trained_on": "distinct problems trained on",
+        "evaluated_on": "problems evaluated on",
+        "shared": "in both",
+    }
+    return [
+        (words, f"{look(report, f'overlap.{key}'):,}")
+        for key, words in names.items()
+        if look(report, f"overlap.{key}") is not None
+    ]
+
+
+def _prompts(report: Row) -> Facts:
+    best = look(report, "baselines.best_prompt.style")
+    tried = look(report, "baselines.best_prompt.tried") or {}
+    rows = [(f"“{style}”" + (" (chosen)" if style == best else ""), _accuracy(score)) for style, score in tried.items()]
+    majority = look(report, "baselines.majority_answer")
+    if majority:
+        rows.append((f"always answering “{look(majority, 'text')}”", _accuracy(look(majority, "accuracy"))))
+    return rows
+
+
+def _speed(report: Row) -> Facts:
+    speed = look(report, "speed") or {}
+    words = {
+        "seconds_per_step": ("seconds per training step", "{:,.1f}"),
+        "tokens_per_second_generate": ("tokens generated per second", "{:,.0f}"),
+        "tokens_per_second_train": ("tokens trained per second", "{:,.0f}"),
+    }
+    rows = [(name, pattern.format(speed[key])) for key, (name, pattern) in words.items() if speed.get(key) is not None]
+    rows += [(f"share of a step: {name}", percent(share, 0)) for name, share in (speed.get("share") or {}).items()]
+    rows += [
+        (f"time: {name}", _duration(value))
+        for name, value in (look(report, "seconds") or {}).items()
+        if value is not None
+    ]
+    return rows
+
+
+def _cost(report: Row) -> Facts:
+    words = {
+        "core_seconds": "CPU core seconds",
+        "gpu_seconds": "GPU seconds",
+        "generated_tokens": "tokens generated",
+        "trained_tokens": "tokens trained on",
+    }
+    cost = look(report, "cost") or {}
+    return [
+        (words.get(key, key.replace("_", " ")), f"{value:,.0f}") for key, value in cost.items() if value is not None
+    ]
+
+
+def _provenance(report: Row) -> Facts:
+    rows = [
+        ("model", look(report, "model.name")),
+        ("weights, sha256", look(report, "model.sha256")),
+        ("task", look(report, "task.name")),
+        ("task version", look(report, "task.version")),
+        ("instruction", look(report, "task.instruction")),
+        ("looks at the evaluation problems", look(report, "statistics.looks")),
+        ("training seeds", look(report, "statistics.training_seeds")),
+        (
+            "random-reward twin",
+            _if(look(report, "controls.random_reward.steps"), lambda n: f"{n} steps") or "not run",
+        ),
+        ("hardware", look(report, "hardware")),
+        ("made", look(report, "created")),
+    ]
+    rows += list((look(report, "versions") or {}).items())
+    return [(str(name), str(value)) for name, value in rows if value is not None]
+
+
+def _accuracy(score: Any) -> str:
+    """{mean, low, high, n}, or a bare share, in words."""
+    if not isinstance(score, Mapping):
+        return percent(score)
+    return f"{percent(score['mean'])} ({percent(score['low'])} to {percent(score['high'])})"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _if(value: Any, words: Any) -> str | None:
+    return words(value) if value else None

@@ -1,0 +1,350 @@
+"""Exact readers of answers. A reader never evaluates the text, never raises on it and takes linear time.
+
+Where the answer is looked for, in this order (the first place with any candidate decides):
+1. marked: <answer>..</answer>, \\boxed{..}, "Answer: X", "the answer .. is X";
+2. concluded: what follows the last "=", "is", "are" or "equals" that a candidate follows;
+3. the whole text. Exactly one distinct candidate counts as the answer. Several, or a number inside an
+expression, a function call, a negation or an estimate, are no answer: a judge that picks the best of a list
+pays for guessing. (The rules come from the failures of published verifiers: `41, 42` accepted for 42, 2^-98
+for 2^-99, substring credit.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+from whetstone.tasks.task import Verdict
+
+MAX_TEXT = 20_000  # characters; a longer text is no answer
+MAX_DIGITS = 400  # of one number
+
+Candidates = set[Hashable]
+Reader = Callable[[str], Candidates]
+
+
+class _Unreadable:
+    """Stands among the candidates for something that competes with the answer but has no value."""
+
+    def __repr__(self) -> str:
+        return "UNREADABLE"
+
+
+UNREADABLE = _Unreadable()
+
+# All patterns are linear: one way to match, bounded repeats or possessive ones.
+_MARK = re.compile(r"\banswers?\b[^.\n=:]{0,60}?(?:\b(?:is|are)\b\s{0,3}:?|:|=)", re.IGNORECASE)
+_SENTENCE_END = re.compile(
+    r"(?:[.!?;]++(?=\s|$)|\n)(?!\s{0,8}(?:or|and|maybe|perhaps|possibly|alternatively|actually|wait|no|but)\b)",
+    re.IGNORECASE,
+)
+_CLAUSE_END = re.compile(r"[.,;:!?](?=\s|$)|\n")
+_CONCLUDES = re.compile(r"(?<![!<>~≈=])==?(?!=)|\b(?:is|are|equals)\b", re.IGNORECASE)
+_OR = re.compile(r"\bor\b", re.IGNORECASE)
+_TAG = re.compile(r"</?[A-Za-z]{1,12}>")
+_RUN = re.compile(r"(?:(?<![\w.])\.(?=[0-9]))?\w+(?:[.,]\w+)*")
+_RUN_NO_COMMA = re.compile(r"(?:(?<![\w.])\.(?=[0-9]))?\w+(?:\.\w+)*")
+_INTEGER = re.compile(r"[0-9]+")
+_GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
+_DECIMAL = re.compile(r"[0-9]*\.[0-9]+")
+# Words that change what the number beside them says. "The answer is not 49" does not answer 49.
+_ALTERED = re.compile(
+    r"\b(?:not|never|neither|nor|cannot|wrong|incorrect|approximately|roughly|at (?:least|most)|minus|"
+    r"negative|(?:more|less|fewer|greater|other|bigger|smaller) than|hundred|thousand|million|billion|dozen|"
+    r"squared|cubed|factorial|percent|twice|double|half)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+_BAD_BEFORE = re.compile(r"(?:[<>~≈≤≥≠±√^–]|[!<>~≈]=)\s*$")
+_CALL_BEFORE = re.compile(r"(\w+)[({]\s*$")
+_HARMLESS_CALLS = {"boxed", "fbox", "text", "textbf", "mathbf", "mathrm", "bf"}  # LaTeX that only sets type
+_BAD_AFTER = re.compile(r"\s{0,2}[%^‰±²³]|\+|-[A-Za-z]")
+_OPERATOR = re.compile(r"(?:[-+*/^×÷·−%xX]|\\(?:times|div|cdot))[-+−*/]{0,2}")
+_SLASH_GAP = re.compile(r"\s{0,3}/\s{0,3}")
+_LIST_GAP = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+")
+_FRAC = re.compile(r"\\[dt]?frac\s?\{\s?([-+−]?[0-9]{1,400})\s?\}\s?\{\s?([0-9]{1,400})\s?\}")
+_BRACKETED = re.compile(r"\[([^\[\]]*+)\]")
+_SIGNED = re.compile(r"([-+−]?)([0-9]{1,400})")
+_WORD_TRIM = "\"'`“”‘’«».,;:!?()[]{}<>*_#$-–—|\\"
+
+
+def judge_integer(text: str, gold: int) -> Verdict:
+    """The answer is one integer. 1,234 and +49 and 49.0 are read; 98/2 and 4.9e1 and other scripts' digits
+    are not.
+    """
+    return _verdict(_candidates(text, _read_numbers), Fraction(gold))
+
+
+def judge_fraction(text: str, gold: Fraction) -> Verdict:
+    """The answer is one rational number: 3/4, \\frac{3}{4}, 6/8, 0.75, or an integer. Compared exactly."""
+    return _verdict(_candidates(text, _read_fractions), gold)
+
+
+def judge_integers(text: str, gold: Sequence[int]) -> Verdict:
+    """The answer is one list of at least two integers, in brackets or separated by commas, in this order."""
+    return _verdict(_candidates(text, _read_lists, _SENTENCE_END), tuple(gold))
+
+
+def final_number(text: str) -> str | None:
+    """The one number that `judge_integer` and `judge_fraction` would judge, as a fraction's text; None where neither
+    would find exactly one. For votes: two texts that say the same number agree.
+    """
+    found = _candidates(text, _read_fractions)
+    return None if len(found) != 1 or UNREADABLE in found else str(found.pop())
+
+
+def final_list(text: str) -> str | None:
+    """The one list that `judge_integers` would judge; None where it would find no list or several."""
+    found = _candidates(text, _read_lists, _SENTENCE_END)
+    return None if len(found) != 1 or UNREADABLE in found else str(found.pop())
+
+
+def judge_words(text: str, gold: Sequence[str]) -> Verdict:
+    """The answer is a sequence of words, separated by spaces or commas. Case and punctuation around words do
+    not count.
+    """
+    wanted = tuple(word.casefold() for word in gold)
+    longest = 4 * len(wanted) + 8
+
+    def read(segment: str) -> Candidates:
+        words = tuple(word for raw in re.split(r"[\s,]+", segment) if (word := raw.strip(_WORD_TRIM).casefold()))
+        return {words} if 0 < len(words) <= longest else set()
+
+    if len(text) > MAX_TEXT:
+        return Verdict.NO_ANSWER
+    for segments in (marked(text), _introduced(text), [text]):
+        found = {candidate for segment in segments for candidate in read(segment)}
+        if found:
+            return _verdict(found, wanted)
+    return Verdict.NO_ANSWER
+
+
+def judge_text(text: str, gold: str) -> Verdict:
+    """The answer is a short text: what is marked, else everything. Case, outer space and outer punctuation do
+    not count.
+    """
+    if len(text) > MAX_TEXT:
+        return Verdict.NO_ANSWER
+    for segments in (marked(text), [text]):
+        found: Candidates = {trimmed for segment in segments if (trimmed := _trim(segment))}
+        if found:
+            return _verdict(found, _trim(gold))
+    return Verdict.NO_ANSWER
+
+
+def marked(text: str) -> list[str]:
+    """The segments that the text marks as its answer (place 1 above), each cut at the end of its sentence."""
+    segments = [*_between_tags(text), *_boxed(text)]
+    marks = list(_MARK.finditer(text))
+    for i, mark in enumerate(marks):
+        end = marks[i + 1].start() if i + 1 < len(marks) else len(text)
+        segments.append(_cut(text[mark.end() : end].lstrip(" \t\r\n*_"), _SENTENCE_END))
+    return [segment for segment in segments if segment.strip()]
+
+
+def _candidates(text: str, read: Reader, clause_end: re.Pattern[str] = _CLAUSE_END) -> Candidates:
+    if len(text) > MAX_TEXT:
+        return set()
+    found: Candidates = set()
+    for segment in marked(text):
+        found |= _concluded(segment, read, clause_end) or read(segment)
+    return found or _concluded(text, read, clause_end) or read(text)
+
+
+def _verdict(found: Candidates, gold: Hashable) -> Verdict:
+    if len(found) != 1 or UNREADABLE in found:
+        return Verdict.NO_ANSWER
+    return Verdict.RIGHT if gold in found else Verdict.WRONG
+
+
+def _cut(text: str, end: re.Pattern[str]) -> str:
+    match = end.search(text)
+    return text[: match.start()] if match else text
+
+
+def _trim(text: str) -> str:
+    return " ".join(text.split()).strip(_WORD_TRIM + " ").casefold()
+
+
+def _between_tags(text: str) -> Iterable[str]:
+    lowered, at = text.lower(), 0
+    if len(lowered) != len(text):  # lower() can lengthen exotic letters; positions would no longer agree
+        lowered = text
+    while (start := lowered.find("<answer>", at)) >= 0:
+        end = lowered.find("</answer>", start)
+        if end < 0:
+            return
+        yield text[start + len("<answer>") : end]
+        at = end
+
+
+def _boxed(text: str) -> Iterable[str]:
+    r"""The contents of outermost \boxed{...}, braces matched by counting."""
+    at = 0
+    while (start := text.find("\\boxed{", at)) >= 0:
+        depth, start = 1, start + len("\\boxed{")
+        for brace in re.compile(r"[{}]").finditer(text, start):
+            depth += 1 if brace.group() == "{" else -1
+            if depth == 0:
+                yield text[start : brace.start()]
+                at = brace.end()
+                break
+        else:
+            return
+
+
+def _introduced(text: str) -> list[str]:
+    """For words: what follows the text's only colon, else its only "is" or "are"."""
+    for pattern in (r":", r"\b(?:is|are)\b"):
+        places = list(re.finditer(pattern, text, re.IGNORECASE))
+        if len(places) == 1:
+            return [text[places[0].end() :]]
+    return []
+
+
+def _concluded(text: str, read: Reader, clause_end: re.Pattern[str]) -> Candidates:
+    """Candidates after the last conclusion; and after earlier ones that it contradicts ("x = 48, x = 49")."""
+    marks = list(_CONCLUDES.finditer(text))
+    if not marks or _OR.search(text):  # with alternatives, all of the text competes
+        return set()
+    starts = [0] + [mark.end() for mark in marks]
+    ends = [mark.start() for mark in marks] + [len(text)]
+    after = [text[mark.end() : end] for mark, end in zip(marks, ends[1:], strict=True)]
+    last = next((i for i in reversed(range(len(marks))) if read(after[i])), None)
+    if last is None:
+        return set()
+    found = read(after[last])
+    befores = [text[start:end] for start, end in zip(starts, ends, strict=True)][:-1]
+    subjects = ["".join(_last_clause(before).split()).lower() for before in befores]
+    for i in range(last):
+        repeated = subjects[i] in ("", subjects[last])
+        chained = _INTEGER.fullmatch(subjects[i + 1].lstrip("-+−")) is not None  # "= 48 = 49"
+        if repeated or chained:
+            found |= read(_cut(after[i], clause_end))
+    return found
+
+
+def _last_clause(text: str) -> str:
+    return _CLAUSE_END.split(text)[-1]
+
+
+def _read_numbers(segment: str) -> Candidates:
+    return _number_candidates(segment, fractions=False)
+
+
+def _read_fractions(segment: str) -> Candidates:
+    return _number_candidates(_FRAC.sub(r" \1/\2 ", segment), fractions=True)
+
+
+def _number_candidates(segment: str, fractions: bool) -> Candidates:
+    segment = _TAG.sub(" ", segment)
+    tokens = _number_tokens(segment, _RUN)
+    if fractions:
+        tokens = _merge_fractions(segment, tokens)
+    found: Candidates = {value for _, _, value in tokens}
+    for (_, end, _), (start, _, _) in pairwise(tokens):
+        if _in_expression(segment[end:start]):
+            found.add(UNREADABLE)
+    if found and _ALTERED.search(segment):
+        found.add(UNREADABLE)
+    return found
+
+
+def _in_expression(gap: str) -> bool:
+    """Whether what stands between two numbers makes them parts of one whole: "28 + 21", "(7)(7)", "7, 7"."""
+    core = re.sub(r"[\s(){}\[\]]", "", gap)
+    return core == "," or _OPERATOR.fullmatch(core) is not None or (not core and not gap.isspace() and gap != "")
+
+
+Token = tuple[int, int, Hashable]  # start, end, Fraction or UNREADABLE
+
+
+def _number_tokens(segment: str, run_pattern: re.Pattern[str]) -> list[Token]:
+    """Every number literal of the segment with its place. A digit that is part of anything else is
+    UNREADABLE.
+    """
+    tokens: list[Token] = []
+    for run in run_pattern.finditer(segment):
+        body = run.group().strip("_")
+        if not any(character.isnumeric() for character in body):
+            continue
+        if _INTEGER.fullmatch(body) or _DECIMAL.fullmatch(body) or _GROUPED.fullmatch(body):
+            tokens.append(_signed_token(segment, run.start(), run.end(), body))
+        else:  # "x1", "1e5", "3.1.4", "41,42"
+            tokens.append((run.start(), run.end(), UNREADABLE))
+    return tokens
+
+
+def _signed_token(segment: str, start: int, end: int, body: str) -> Token:
+    value = _value(body)
+    before = segment[max(0, start - 24) : start]
+    if before[-1:] in ("-", "+", "−"):
+        if re.search(r"[\w)\]}+−-]$", before[:-1]):  # "level-1", "--1", "28-21"
+            return start, end, UNREADABLE
+        if before[-1] != "+" and isinstance(value, Fraction):
+            value = -value
+        start, before = start - 1, before[:-1]
+    call = _CALL_BEFORE.search(before)
+    if (call and call.group(1) not in _HARMLESS_CALLS) or _BAD_BEFORE.search(before):
+        return start, end, UNREADABLE
+    if _BAD_AFTER.match(segment, end):
+        return start, end, UNREADABLE
+    return start, end, value
+
+
+def _value(body: str) -> Hashable:
+    digits = body.replace(",", "")
+    return Fraction(digits) if len(digits) <= MAX_DIGITS else UNREADABLE
+
+
+def _merge_fractions(segment: str, tokens: list[Token]) -> list[Token]:
+    """Join "a", "/", "b" into one token of value a/b."""
+    merged: list[Token] = []
+    for token in tokens:
+        if merged and _SLASH_GAP.fullmatch(segment, merged[-1][1], token[0]):
+            start, _, top = merged.pop()
+            merged.append((start, token[1], _quotient(top, token[2])))
+        else:
+            merged.append(token)
+    return merged
+
+
+def _quotient(top: Hashable, bottom: Hashable) -> Hashable:
+    if not (isinstance(top, Fraction) and isinstance(bottom, Fraction) and bottom > 0):
+        return UNREADABLE
+    return top / bottom if top.denominator == bottom.denominator == 1 else UNREADABLE
+
+
+def _read_lists(segment: str) -> Candidates:
+    """Bracketed lists of integers, and runs of two or more integers with commas between them outside
+    brackets.
+    """
+    segment = _TAG.sub(" ", segment)
+    found: Candidates = set()
+    for match in _BRACKETED.finditer(segment):
+        if any(character.isnumeric() for character in match.group(1)):
+            found.add(_bracketed_list(match.group(1)))
+    rest = _BRACKETED.sub(" ; ", segment)
+    tokens = _number_tokens(rest, _RUN_NO_COMMA)
+    run: list[Hashable] = []
+    for i, (_, end, value) in enumerate(tokens):
+        run.append(value)
+        following = tokens[i + 1][0] if i + 1 < len(tokens) else None
+        if following is None or not _LIST_GAP.fullmatch(rest, end, following):
+            if len(run) > 1:
+                found.add(UNREADABLE if UNREADABLE in run else tuple(run))
+            run = []
+    if found and _ALTERED.search(segment):
+        found.add(UNREADABLE)
+    return found
+
+
+def _bracketed_list(content: str) -> Hashable:
+    values = []
+    for item in content.strip().removesuffix(",").split(","):
+        match = _SIGNED.fullmatch(item.strip())
+        if match is None:
+            return UNREADABLE
+        values.append(-int(match[2]) if match[1] in ("-", "−") else int(match[2]))
+    return tuple(values)

@@ -1,0 +1,53 @@
+"""Tasks by name: the built-in ones, and `file.py:Class` for a user's own."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from whetstone.errors import UsageError
+from whetstone.tasks.arithmetic import Addition, Chain, Fractions, Gcd, Multiplication, Subtraction
+from whetstone.tasks.countdown import Countdown
+from whetstone.tasks.lists import Largest, Sorting
+from whetstone.tasks.task import Task
+from whetstone.tasks.user_file import UserTask
+from whetstone.tasks.words import Letters, Reversal
+
+BUILTIN: dict[str, type[Task]] = {
+    cls.name: cls
+    for cls in (
+        Addition,
+        Subtraction,
+        Multiplication,
+        Chain,
+        Gcd,
+        Fractions,
+        Largest,
+        Sorting,
+        Countdown,
+        Letters,
+        Reversal,
+    )
+}
+
+
+def load_task(spec: str) -> Task:
+    """The task that `spec` names: a built-in name, or "file.py:Class".
+
+    Raises UsageError, in one line, for an unknown name or for a file that is missing or broken.
+    """
+    if spec in BUILTIN:
+        return BUILTIN[spec]()
+    file, colon, class_name = spec.rpartition(":")
+    if colon and file.endswith(".py"):
+        if not Path(file).is_file():
+            raise UsageError(f"there is no file {file}")
+        if not class_name.isidentifier():
+            raise UsageError(f"{class_name!r} is not the name of a class; write --task {file}:CLASS")
+        return UserTask(Path(file), class_name)
+    if spec.endswith(".py"):
+        raise UsageError(f"name the class too: --task {spec}:CLASS")
+    near = difflib.get_close_matches(spec, BUILTIN, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    names = ", ".join(BUILTIN)
+    raise UsageError(f"unknown task {spec!r}; {hint}choose one of {names}, or your own as file.py:CLASS")

@@ -1,0 +1,198 @@
+"""What a task is: problems drawn from a seed and a level, and a five-way verdict on an answer.
+
+A `Problem` carries the question and the facts it is about, never the answer: `Task.check` computes the answer
+again from the facts. So a problem can travel to a model process, a log or another machine without the key
+travelling along.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from whetstone.errors import UsageError
+
+Facts: TypeAlias = Mapping[str, Any]  # JSON values only: None, bool, int, finite float, str, lists, objects
+Message: TypeAlias = dict[str, str]  # OpenAI chat message: {"role": ..., "content": ...}
+
+
+class Verdict(StrEnum):
+    """A reward may flatten these five into two; the log may not (law 4)."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    NO_ANSWER = "no_answer"  # nothing that can be read as exactly one answer
+    ERROR = "error"  # the check itself failed: the task is broken, not the answer
+    TIMEOUT = "timeout"  # the check was killed after its time limit
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One question.
+
+    `facts` holds what the question is about as plain JSON, enough for `Task.check` to work out the answer.
+    `task`, `level` and `id` (hex of the canonical form) are filled in by `keys.Stream`; a task's `sample`
+    leaves them empty.
+    """
+
+    question: str
+    facts: Facts = field(hash=False)
+    task: str = ""
+    level: int = 0
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class PromptStyle:
+    """One way of putting a problem to a model. `template` may use {question} and {instruction}."""
+
+    name: str
+    system: str | None
+    template: str
+
+    def messages(self, task: Task, problem: Problem, examples: Sequence[tuple[Problem, str]] = ()) -> list[Message]:
+        """OpenAI-style messages. Each example (problem, answer text) becomes a user turn and an assistant
+        turn.
+        """
+        messages: list[Message] = []
+        if self.system is not None:
+            messages.append({"role": "system", "content": self.system})
+        for example, answer in examples:
+            messages.append({"role": "user", "content": self._ask(task, example)})
+            messages.append({"role": "assistant", "content": answer})
+        messages.append({"role": "user", "content": self._ask(task, problem)})
+        return messages
+
+    def _ask(self, task: Task, problem: Problem) -> str:
+        return self.template.format(question=problem.question, instruction=task.instruction)
+
+
+DEFAULT_STYLES: Mapping[str, PromptStyle] = {
+    style.name: style
+    for style in (
+        PromptStyle("only", None, "{question} {instruction}"),
+        PromptStyle("plain", None, "{question}"),
+        PromptStyle("answer", None, '{question} Give the final answer as "Answer: X".'),
+        PromptStyle("steps", None, '{question} Think step by step, then finish with "Answer: X".'),
+    )
+}
+
+
+class Task(ABC):
+    """Subclass this and write two methods, `sample` and `check`; everything else has a default.
+
+    `sample` must be a pure function of its arguments: draw everything from `random.Random(seed)`.
+    """
+
+    name: str = ""  # default: the class's name in lower case
+    levels: tuple[int, ...] = (1,)  # rising difficulty
+    instruction: str = "Reply with the answer only."
+    max_new_tokens: int = 32
+    last_error: str = ""  # why the most recent verdict was ERROR or TIMEOUT
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__.lower()
+
+    @abstractmethod
+    def sample(self, seed: bytes, level: int) -> Problem:
+        """Make the problem that belongs to `seed` (32 bytes) at `level` (one of `levels`)."""
+
+    @abstractmethod
+    def check(self, problem: Problem, text: str) -> Verdict:
+        """Judge a model's answer. `text` is hostile: never evaluate it, read it with tasks.answers."""
+
+    def canonical_facts(self, facts: Facts) -> Facts:
+        """The facts in a form that two wordings of one problem share (28 + 21 and 21 + 28)."""
+        return facts
+
+    def answer(self, problem: Problem) -> str | None:
+        """A text that `check` judges right, for examples and baselines; None when there is none to give."""
+        return None
+
+    def final_answer(self, text: str) -> str | None:
+        """What two texts must share to be votes for the same answer; None for a text that gives none.
+
+        Default: the text itself, white space and case folded.
+        """
+        return " ".join(text.split()).casefold() or None
+
+    def styles(self) -> dict[str, PromptStyle]:
+        """Prompt styles by name. "only" is the default one."""
+        return dict(DEFAULT_STYLES)
+
+    @cached_property
+    def version(self) -> str:
+        """12 hex digits of the sha256 of the source of the class and of its bases below `Task`.
+
+        It enters every problem's seed, so that a changed generator cannot pass for the old one. Raises
+        UsageError when the source cannot be read (a class typed at a prompt).
+        """
+        digest = hashlib.sha256()
+        for cls in type(self).__mro__:
+            if cls is Task:
+                break
+            try:
+                digest.update(inspect.getsource(cls).encode())
+            except (OSError, TypeError) as error:
+                raise UsageError(
+                    f'the source of task {self.name!r} cannot be read; set `version = "1"` in the class'
+                ) from error
+        return digest.hexdigest()[:12]
+
+    @property
+    def default_level(self) -> int:
+        """The level used when none is named: the second easiest unless the task says otherwise."""
+        return self.levels[min(1, len(self.levels) - 1)]
+
+    def require_level(self, level: int) -> None:
+        """Raises UsageError when the task has no such level."""
+        if level not in self.levels:
+            known = ", ".join(map(str, self.levels))
+            raise UsageError(f"task {self.name!r} has no level {level}; choose one of {known}")
+
+    def canonical(self, problem: Problem) -> bytes:
+        """The canonical form: sorted-keys JSON of the task's name and canonical facts. Raises UsageError if
+        not JSON.
+        """
+        try:
+            form = {"task": self.name, "facts": dict(self.canonical_facts(problem.facts))}
+            return json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+        except (TypeError, ValueError) as error:
+            message = f"task {self.name!r}: facts must be a dict of plain JSON values ({error})"
+            raise UsageError(message) from error
+
+    def identified(self, problem: Problem, level: int) -> Problem:
+        """The problem with its task, level and id filled in. The id is 32 hex digits of sha256(canonical
+        form).
+        """
+        identity = hashlib.sha256(self.canonical(problem)).hexdigest()[:32]
+        return replace(problem, task=self.name, level=level, id=identity)
+
+
+def as_verdict(value: object) -> Verdict:
+    """A check's return value as a verdict: a Verdict, its name, or a bool. Raises TypeError for anything
+    else.
+    """
+    if isinstance(value, bool):
+        return Verdict.RIGHT if value else Verdict.WRONG
+    if isinstance(value, str) and value in Verdict._value2member_map_:
+        return Verdict(value)
+    raise TypeError(f"check must return a Verdict or a bool, not {type(value).__name__}")
+
+
+def judge(task: Task, problem: Problem, text: str) -> Verdict:
+    """`task.check`, never raising: a check that fails is Verdict.ERROR, its reason in `task.last_error`."""
+    try:
+        return as_verdict(task.check(problem, text))
+    except Exception as error:  # the boundary where any failure of a task's own code becomes a verdict
+        task.last_error = f"{task.name}: check raised {type(error).__name__}: {error}"
+        return Verdict.ERROR

@@ -1,0 +1,1 @@
+"""One trainer, small objectives, rollouts, exact checkpoints."""
