@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from memory import peak_bytes
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
@@ -69,17 +70,23 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    logged = [row for row in trainer.state.log_history if "completions/mean_length" in row][options.warm_up :]
+    every = [row for row in trainer.state.log_history if "completions/mean_length" in row]
+    logged = every[options.warm_up :]
+    completions = options.prompts_per_step * options.generations
+    tokens_seen = every[-1]["num_tokens"]
     timed_steps = clock.seconds[options.warm_up :]
     return {
         "peer": "trl",
         "seconds_per_step": sum(timed_steps) / len(timed_steps),
         "step_seconds": timed_steps,
         "generation_seconds": sum(generation[options.warm_up :]) / max(1, len(generation) - options.warm_up),
-        "completions_per_step": options.prompts_per_step * options.generations,
+        "completions_per_step": completions,
+        "prompt_tokens": tokens_seen / completions / steps - mean(row["completions/mean_length"] for row in every),
         "mean_completion_tokens": mean(row["completions/mean_length"] for row in logged),
         "groups_without_signal": mean(row["frac_reward_zero_std"] for row in logged),
         "micro_batch": options.micro_batch,
+        "peak_memory": peak_bytes(),
+        "peak_device_memory": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0,
         "threads": torch.get_num_threads(),
         "versions": {name: metadata.version(name) for name in ("trl", "transformers", "torch", "accelerate")},
     }
@@ -105,6 +112,7 @@ def grpo_config(options: argparse.Namespace, steps: int, folder: str) -> GRPOCon
         top_p=1.0,
         top_k=0,
         beta=0.0,
+        shuffle_dataset=False,
         learning_rate=options.learning_rate,
         lr_scheduler_type="constant",
         max_grad_norm=1.0,

@@ -6,16 +6,18 @@ from typing import Annotated
 
 import typer
 
+from whetstone.cli.options import Device, Level, Model, Task
+
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="smollm2-135m, a folder, hf:OWNER/NAME, or a GGUF file.")],
-    task: Annotated[str, typer.Option(help="A built-in task, or your own as file.py:Class.")] = "addition",
-    level: Annotated[int | None, typer.Option(help="Difficulty; the task's own default otherwise.")] = None,
+    model: Model,
+    task: Task = "addition",
+    level: Level = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Different problems.")] = 500,
     samples: Annotated[int, typer.Option(min=1, help="Answers per problem at temperature 1; 1 is greedy.")] = 1,
     style: Annotated[str, typer.Option(help="Prompt style.")] = "only",
     seed: Annotated[int, typer.Option(help="Its key draws the problems: another seed, other problems.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Measure a model on fresh problems, with an interval.
@@ -27,17 +29,9 @@ def evaluate(
     from whetstone.evals.evaluate import evaluate as run
     from whetstone.runs.progress import Progress
 
-    with Progress() as progress, progress.stage("answers", n * samples) as stage:
+    with Progress() as progress:
         result = run(
-            model,
-            task,
-            level=level,
-            n=n,
-            samples=samples,
-            style=style,
-            seed=seed,
-            device=device,
-            progress=lambda done, _wanted: stage.advance(done - stage.done),
+            model, task, level=level, n=n, samples=samples, style=style, seed=seed, device=device, progress=progress
         )
     if as_json:
         print(json.dumps(result, indent=2, ensure_ascii=False))

@@ -6,16 +6,18 @@ from typing import Annotated
 
 import typer
 
+from whetstone.cli.options import Device, Model
+
 
 def generate(
-    model: Annotated[str, typer.Argument(help="smollm2-135m, a folder, hf:OWNER/NAME, or a GGUF file.")],
+    model: Model,
     prompt: Annotated[str, typer.Argument(help="What to ask; - reads standard input.")],
     system: Annotated[str | None, typer.Option(help="System message.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.0,
     n: Annotated[int, typer.Option("--n", min=1, help="How many answers.")] = 1,
-    seed: Annotated[int, typer.Option(help="Other seeds, other samples.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    seed: Annotated[int, typer.Option(min=0, max=2**63, help="Other seeds, other samples.")] = 0,
+    device: Device = "cpu",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, with ids and log-probabilities.")
     ] = False,
@@ -29,13 +31,20 @@ def generate(
 
     from whetstone.engine.engine import Engine
     from whetstone.engine.protocol import Request, SamplingParams
+    from whetstone.errors import UsageError
     from whetstone.models.loading import load
 
     loaded = load(model, device)
     messages = [] if system is None else [{"role": "system", "content": system}]
     messages.append({"role": "user", "content": sys.stdin.read() if prompt == "-" else prompt})
     request = Request(tuple(loaded.tokenizer.chat_ids(messages)), tuple(seed + i for i in range(n)))
-    params = SamplingParams(max_tokens, temperature, loaded.tokenizer.stop_ids)
+    room = loaded.model.config.max_positions - len(request.prompt_ids)
+    if room < 1:
+        raise UsageError(
+            f"the prompt has {len(request.prompt_ids)} tokens and the model takes "
+            f"{loaded.model.config.max_positions}, its answer included: shorten the prompt"
+        )
+    params = SamplingParams(min(max_tokens, room), temperature, loaded.tokenizer.stop_ids)
     for completion in Engine(loaded.model).sample([request], params)[0]:
         text = loaded.tokenizer.decode(completion.ids[:-1] if completion.finish == "stop" else completion.ids)
         if as_json:

@@ -7,23 +7,28 @@ from typing import Annotated, Any
 
 import typer
 
+from whetstone.cli.options import MODEL_HELP, Device, Level, Task
+
 Out = Annotated[Path, typer.Argument(help="The run's directory.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output.")]
 
 
 def sharpen(
     out: Annotated[Path, typer.Option("--out", help="Directory for the run; it must be new.", show_default=False)],
-    model: Annotated[str, typer.Option(help="smollm2-135m, a folder, hf:OWNER/NAME, or a GGUF file.")] = "smollm2-135m",
-    task: Annotated[str, typer.Option(help="A built-in task, or your own as file.py:Class.")] = "addition",
-    level: Annotated[int | None, typer.Option(help="Difficulty; the task's own default otherwise.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Time for everything, evaluation and control included.")] = None,
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "smollm2-135m",
+    task: Task = "addition",
+    level: Level = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time for everything, evaluation and control included.", show_default="14")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of --minutes.")] = None,
     full: Annotated[bool, typer.Option("--full/--lora", help="Train all weights, or low-rank adapters.")] = True,
     seed: Annotated[int, typer.Option(help="All keys and samples follow from it.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    learning_rate: Annotated[float | None, typer.Option(help="Peak rate; 1e-5 full, 2e-4 LoRA otherwise.")] = None,
+    device: Device = "cpu",
+    learning_rate: Annotated[float | None, typer.Option(help="Peak rate; 2e-5 full, 2e-4 LoRA otherwise.")] = None,
     prompts: Annotated[int, typer.Option(help="Problems with signal per step.")] = 16,
     group_size: Annotated[int, typer.Option(help="Answers sampled per problem.")] = 8,
+    temperature: Annotated[float, typer.Option(help="Of the sampled answers, and so of the trained policy.")] = 0.8,
     objective: Annotated[str, typer.Option(help="trust_region, ppo_clip or reinforce.")] = "trust_region",
     style: Annotated[str, typer.Option(help="Prompt style: only, plain, answer or steps.")] = "only",
     problems: Annotated[int, typer.Option(help="Fresh problems to measure on, before and after.")] = 500,
@@ -45,30 +50,31 @@ def sharpen(
 
     if minutes is not None and steps is not None:
         raise UsageError("give --minutes or --steps, not both")
-    if resume_if_started and run_state(out) in (RunState.STARTED, RunState.FINISHED):
-        if run_state(out) is RunState.FINISHED:
-            print(f"{out} holds a finished run: open {out / 'report.html'}; for another one choose another --out")
-            return
+    state = run_state(out)
+    if resume_if_started and state is RunState.FINISHED and not as_json:
+        print(f"{out} holds a finished run: open {out / 'report.html'}; for another one choose another --out")
+        return
+    if resume_if_started and state in (RunState.STARTED, RunState.FINISHED):
+        typer.echo(f"going on with the run in {out}, as its config.toml says", err=True)
         resume(out, as_json)
         return
-    given: dict[str, Any] = {} if minutes is None else {"minutes": minutes}
-    if steps is not None:
-        given = {"steps": steps, "minutes": None}
     options = dict(
         model=model,
         task=task,
         level=level,
+        minutes=minutes,
+        steps=steps,
         method="full" if full else "lora",
         seed=seed,
         device=device,
         learning_rate=learning_rate,
         prompts=prompts,
         group_size=group_size,
+        temperature=temperature,
         objective=objective,
         style=style,
         problems=problems,
         twin=twin,
-        **given,
     )
     _see_through(out, as_json, lambda progress: pipeline.sharpen(out, progress, **options))
 
@@ -91,16 +97,17 @@ def report(out: Out, as_json: Json = False) -> None:
     import json
 
     from whetstone.errors import UsageError
-    from whetstone.runs.directory import RunDirectory
+    from whetstone.runs.directory import RunDirectory, RunState
 
     directory = RunDirectory.open(out, writing=False)
-    if not directory.report_json.is_file():
+    if directory.state is not RunState.FINISHED:
         raise UsageError(f"the run in {out} has no report yet: `whet resume {out}` finishes it")
-    _show(json.loads(directory.report_json.read_text()), directory.report_html, as_json)
+    _show(json.loads(directory.report_json.read_text(encoding="utf-8")), directory.report_html, as_json)
 
 
 def _see_through(out: Path, as_json: bool, work: Any) -> None:
     from whetstone.errors import WorkFailed
+    from whetstone.runs.directory import RunState, run_state
     from whetstone.runs.progress import Progress
     from whetstone.sharpen.pipeline import Stopped
 
@@ -108,7 +115,9 @@ def _see_through(out: Path, as_json: bool, work: Any) -> None:
         with Progress() as progress:
             finished = work(progress)
     except (Stopped, KeyboardInterrupt):
-        typer.echo(f"stopped; `whet resume {out}` goes on from the last whole step that was saved", err=True)
+        begun = run_state(out) is not RunState.ABSENT
+        how = f"`whet resume {out}` goes on from what was saved" if begun else "nothing had begun yet"
+        typer.echo(f"stopped; {how}", err=True)
         raise typer.Exit(130) from None
     except WorkFailed as failure:
         raise WorkFailed(f"{failure} (the run so far is in {out})") from failure

@@ -5,6 +5,7 @@ It holds no copy of the weights: it samples from the module that the trainer upd
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,8 +14,9 @@ import numpy as np
 import torch
 
 from whetstone.engine.cache import DecodingCache
-from whetstone.engine.protocol import Completion, Progress, Request, SamplingParams
+from whetstone.engine.protocol import Completion, Finish, Progress, Request, SamplingParams
 from whetstone.engine.sampling import choose, uniforms
+from whetstone.errors import WorkFailed
 from whetstone.models.decoder import Decoder, narrow_weights
 from whetstone.models.packing import prompt_tree
 
@@ -44,7 +46,8 @@ class Engine:
     def sample(
         self, requests: Sequence[Request], params: SamplingParams, progress: Progress | None = None
     ) -> list[list[Completion]]:
-        """See `Sampler.sample`. Raises ValueError for an empty prompt or no room for a single new token."""
+        """See `Sampler.sample`. Raises ValueError for an empty prompt or no room for a single new token, WorkFailed
+        for a model whose output is not a number."""
         if params.max_new_tokens < 1 or any(not request.prompt_ids for request in requests):
             raise ValueError("every prompt needs a token, and max_new_tokens must be at least 1")
         sequences = [_Sequence(r, seed) for r, request in enumerate(requests) for seed in request.seeds]
@@ -57,7 +60,7 @@ class Engine:
                         progress(done, len(sequences))
         results: list[list[Completion]] = [[] for _ in requests]
         for s in sequences:
-            finish = "stop" if s.finish == "stop" else "length"
+            finish: Finish = "stop" if s.finish == "stop" else "length"
             results[s.request].append(Completion(tuple(s.ids), tuple(s.logprobs), finish, self.weight_version))
         return results
 
@@ -124,6 +127,8 @@ def _append(rows: list[_Sequence], ids: list[int], logprobs: list[float], stop: 
     for sequence, token, logprob in zip(rows, ids, logprobs, strict=True):
         if sequence.finish:
             continue
+        if math.isnan(logprob):
+            raise WorkFailed("the model's output is not a number: its weights are damaged, or training diverged")
         sequence.ids.append(token)
         sequence.logprobs.append(logprob)
         if token in stop or last:

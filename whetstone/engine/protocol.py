@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+Finish = Literal["stop", "length"]
+
 
 @dataclass(frozen=True)
 class Request:
@@ -31,7 +33,7 @@ class Completion:
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
-    finish: Literal["stop", "length"]
+    finish: Finish
     weight_version: int
 
 

@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from whetstone.engine.protocol import Completion, Progress, Request, Sampler, SamplingParams
+from whetstone.errors import UsageError, WorkFailed
 from whetstone.models.tokenizer import Tokenizer
 from whetstone.tasks.task import Problem, PromptStyle, Task, Verdict, judge
 
 Examples = Sequence[tuple[Problem, str]]
 SeedOf = Callable[[int, int], int]  # (which problem, which of its answers) -> 64-bit seed
+
+# When a check is given up as broken. A hang costs its whole time limit, so few are waited for.
+HANGS_AT_FIRST, HANGS_AT_MOST, FAILURES_AT_FIRST = 4, 20, 16
+
+
+class PromptTooLong(UsageError):
+    """A prompt with its answer does not fit into the positions that the model was made for."""
+
+
+class Judge:
+    """Verdicts of one task, until its own `check` proves to be broken: then it is not asked another thousand times."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.counts: Counter[Verdict] = Counter()
+
+    def __call__(self, problem: Problem, text: str) -> Verdict:
+        """Raises WorkFailed, with the check's own reason, when it keeps failing or hanging."""
+        verdict = judge(self.task, problem, text)
+        self.counts[verdict] += 1
+        if verdict in (Verdict.ERROR, Verdict.TIMEOUT):
+            self._give_up_if_broken()
+        return verdict
+
+    def _give_up_if_broken(self) -> None:
+        judged, hung = self.counts.total(), self.counts[Verdict.TIMEOUT]
+        failed = hung + self.counts[Verdict.ERROR]
+        mostly = failed * 2 > judged
+        if hung >= HANGS_AT_MOST or (mostly and (hung >= HANGS_AT_FIRST or failed >= FAILURES_AT_FIRST)):
+            reason = self.task.last_error or "no reason given"
+            raise WorkFailed(
+                f"the task's check() failed on {failed} of {judged} answers, the last time so: {reason}; mend it first"
+            )
 
 
 @dataclass(frozen=True)
@@ -27,13 +62,17 @@ class Answers:
 
 @dataclass(frozen=True)
 class Questioner:
-    """A sampler together with the words in which it is asked: the prompt style and worked examples (few-shot)."""
+    """A sampler together with the words in which it is asked: the prompt style and worked examples (few-shot).
+
+    `positions` is how many tokens the model can take, prompt and answer together; None: not known.
+    """
 
     sampler: Sampler
     tokenizer: Tokenizer
     task: Task
     style: PromptStyle
     examples: Examples = ()
+    positions: int | None = None
 
     def ask(
         self,
@@ -43,18 +82,33 @@ class Questioner:
         seed_of: SeedOf,
         progress: Progress | None = None,
     ) -> list[Answers]:
-        """`count` answers to each problem, in the problems' order."""
+        """`count` answers to each problem, in the problems' order.
+
+        Raises PromptTooLong before anything is sampled, WorkFailed when the task's check is broken.
+        """
         requests = []
         for place, problem in enumerate(problems):
             messages = self.style.messages(self.task, problem, self.examples)
             seeds = tuple(seed_of(place, member) for member in range(count))
             requests.append(Request(tuple(self.tokenizer.chat_ids(messages)), seeds))
+        self._require_room(requests, params.max_new_tokens)
         sampled = self.sampler.sample(requests, params, progress)
-        return [self._judge(*each) for each in zip(problems, requests, sampled, strict=True)]
+        verdict = Judge(self.task)
+        return [self._judge(*each, verdict) for each in zip(problems, requests, sampled, strict=True)]
 
-    def _judge(self, problem: Problem, request: Request, completions: list[Completion]) -> Answers:
+    def _require_room(self, requests: Sequence[Request], max_new_tokens: int) -> None:
+        if max_new_tokens < 1:
+            raise UsageError(f"task {self.task.name!r}: max_new_tokens must be at least 1, not {max_new_tokens}")
+        longest = max((len(request.prompt_ids) for request in requests), default=0)
+        if self.positions is not None and longest + max_new_tokens > self.positions:
+            raise PromptTooLong(
+                f"a prompt of task {self.task.name!r} has {longest} tokens and its answer may take {max_new_tokens}, "
+                f"but the model takes {self.positions} in all: ask shorter questions or allow shorter answers"
+            )
+
+    def _judge(self, problem: Problem, request: Request, completions: list[Completion], verdict: Judge) -> Answers:
         texts = tuple(self._text(completion) for completion in completions)
-        verdicts = tuple(judge(self.task, problem, text) for text in texts)
+        verdicts = tuple(verdict(problem, text) for text in texts)
         return Answers(problem, request.prompt_ids, request.seeds, tuple(completions), texts, verdicts)
 
     def _text(self, completion: Completion) -> str:

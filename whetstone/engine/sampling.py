@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+BLOCK = 256
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
@@ -44,9 +46,30 @@ def choose(logits_BV: Tensor, temperature: float, uniforms_B: np.ndarray | None)
 
 
 def _inverse_cdf(shifted_BV: Tensor, uniforms_B: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-    cumulative_BV = shifted_BV.exp().cumsum(-1, dtype=torch.float64)
-    total_B1 = cumulative_BV[:, -1:]
+    """The first token whose cumulative weight exceeds u * total: its id, its shifted logit, and the total (fp64).
+
+    In two levels, sums of K blocks and then the S tokens of one block: a cumulative sum over the whole vocabulary in
+    fp64 takes ten times longer, and in fp32 it is too coarse for the tail.
+    """
+    weights_BV = shifted_BV.exp()
+    blocks_BKS = F.pad(weights_BV, (0, -weights_BV.shape[1] % BLOCK)).unflatten(1, (-1, BLOCK))
+    upto_BK = blocks_BKS.sum(-1).double().cumsum(-1)
+    total_B1 = upto_BK[:, -1:]
     target_B1 = torch.from_numpy(uniforms_B).to(total_B1.device)[:, None] * total_B1
-    # right=True skips tokens of probability zero; rounding can still put the target past the end
-    ids_B1 = torch.searchsorted(cumulative_BV, target_B1, right=True).clamp_(max=shifted_BV.shape[1] - 1)
+    block_B1 = _first_beyond(upto_BK, target_B1)
+    before_B1 = F.pad(upto_BK[:, :-1], (1, 0)).gather(1, block_B1)  # never above the target, as a difference may be
+    inside_BS = blocks_BKS.take_along_dim(block_B1[:, :, None], dim=1)[:, 0].double().cumsum(-1)
+    ids_B1 = block_B1 * BLOCK + _first_beyond(inside_BS, target_B1 - before_B1)
+    ids_B1.clamp_(max=shifted_BV.shape[1] - 1)  # beyond it only where the logits are not numbers
     return ids_B1[:, 0], shifted_BV.gather(1, ids_B1)[:, 0].double(), total_B1[:, 0]
+
+
+def _first_beyond(cumulative_BN: Tensor, target_B1: Tensor) -> Tensor:
+    """Index [B, 1] of the first entry above the target, which is first put below the end: rounding can exceed it.
+
+    An entry without weight is never the first one above anything, so a token of probability zero is never chosen.
+    Where the weights are not numbers none is above anything: the last one then, and the log-probability tells.
+    """
+    end_B1 = cumulative_BN[:, -1:]
+    target_B1 = torch.minimum(target_B1, end_B1 * (1 - 2.0**-52))
+    return torch.searchsorted(cumulative_BN, target_B1, right=True).clamp_(max=cumulative_BN.shape[1] - 1)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from whetstone.engine.engine import Engine
-from whetstone.engine.protocol import Progress
 from whetstone.engine.rollout import Questioner
 from whetstone.errors import UsageError
-from whetstone.evals.measure import measure_greedy, measure_sampled
+from whetstone.evals.measure import REASONING_ROOM, measure_greedy, measure_sampled
 from whetstone.models.loading import load
-from whetstone.tasks.keys import Key, Partition, Stream, commitment
+from whetstone.runs.progress import Progress
+from whetstone.tasks.keys import Key, Stream, commitment
 from whetstone.tasks.registry import load_task
+
+DEFAULT_STYLE = "only"  # the one without room for reasoning
 
 
 def evaluate(
@@ -21,7 +23,7 @@ def evaluate(
     level: int | None = None,
     n: int = 500,
     samples: int = 1,
-    style: str = "only",
+    style: str = DEFAULT_STYLE,
     seed: int = 0,
     device: str = "cpu",
     progress: Progress | None = None,
@@ -32,24 +34,30 @@ def evaluate(
     `pass_at_k` rows when several samples were drawn. Raises UsageError for an unknown model, task, level or style.
     """
     judged = load_task(task)
-    chosen = judged.default_level if level is None else level
-    secret = Key.derive(str(seed).encode(), "whetstone eval")
-    key = Key.derive(secret, "evaluation")
-    problems = Stream(judged, key, "eval", chosen, Partition(Key.derive(secret, "partition"))).take(n, distinct=True)
     styles = judged.styles()
     if style not in styles:
         raise UsageError(f"unknown style {style!r}; choose one of {', '.join(styles)}")
+    chosen = judged.default_level if level is None else level
+    key = Key.derive(str(seed).encode(), "whetstone eval")
+    problems = Stream(judged, key, "eval", chosen).take(n, distinct=True)
     loaded = load(model, device)
-    questioner = Questioner(Engine(loaded.model), loaded.tokenizer, judged, styles[style])
+    positions = loaded.model.config.max_positions
+    questioner = Questioner(Engine(loaded.model), loaded.tokenizer, judged, styles[style], positions=positions)
+    room = judged.max_new_tokens * (1 if style == DEFAULT_STYLE else REASONING_ROOM)
     result: dict[str, Any] = {"model": model, "task": judged.name, "level": chosen, "style": style}
-    if samples == 1:
-        measured = measure_greedy(questioner, problems, judged.max_new_tokens, progress)
-        result["accuracy"] = measured.accuracy().to_dict()
-    else:
-        measured = measure_sampled(questioner, problems, samples, judged.max_new_tokens, key, progress)
-        ks = [k for k in (1, 2, 4, 8, 16, 32, 64, 128, 256) if k <= samples]
-        result["pass_at_k"] = measured.pass_at(ks)
-        result["accuracy"] = {name: value for name, value in result["pass_at_k"][0].items() if name != "k"}
+    with (progress or Progress()).stage("answers", n * samples) as stage:
+
+        def show(done: int, _wanted: int) -> None:
+            stage.advance(done - stage.done)
+
+        if samples == 1:
+            measured = measure_greedy(questioner, problems, room, show)
+            result["accuracy"] = measured.accuracy().to_dict()
+        else:
+            measured = measure_sampled(questioner, problems, samples, room, key, show)
+            ks = [k for k in (1, 2, 4, 8, 16, 32, 64, 128, 256) if k <= samples]
+            result["pass_at_k"] = measured.pass_at(ks)
+            result["accuracy"] = {name: value for name, value in result["pass_at_k"][0].items() if name != "k"}
     return result | {
         "verdicts": measured.mix(),
         "tokens_per_answer": measured.tokens_per_answer(),

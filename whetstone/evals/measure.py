@@ -16,6 +16,9 @@ from whetstone.evals.statistics import Interval, pass_at_k_curve, wilson
 from whetstone.tasks.keys import problem_seed
 from whetstone.tasks.task import Problem, Task, Verdict
 
+# Prompt styles that invite reasoning get room for it: this many times the task's own limit.
+REASONING_ROOM = 4
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -69,10 +72,6 @@ class Measurement:
     def truncated_share(self) -> float:
         flat = [cut for each in self.truncated for cut in each]
         return sum(flat) / len(flat)
-
-    def head(self, problems: int) -> Measurement:
-        """The first `problems` problems only: what a paired comparison with a smaller measurement needs."""
-        return Measurement(**{name: value[:problems] for name, value in self.to_dict().items()})
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -84,7 +84,7 @@ def save_weights(loaded: Loaded, folder: Path) -> None:
 
 @torch.no_grad()
 def restore_weights(loaded: Loaded, folder: Path) -> None:
-    """Copy the weights that `save_weights` wrote back into the live tensors, which keeps an optimizer's hold on them."""
+    """Copy what `save_weights` wrote back into the live tensors, which keeps an optimizer's hold on them."""
     if loaded.adapted:
         saved = dict(load(str(folder)).model.named_parameters())
     else:

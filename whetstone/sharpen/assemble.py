@@ -9,18 +9,18 @@ from typing import Any
 
 from whetstone.evals.measure import Measurement, vote
 from whetstone.evals.statistics import paired_difference, wilson
-from whetstone.sharpen.examination import SHOTS, Examination
+from whetstone.sharpen.examination import Examination
 from whetstone.sharpen.settings import Settings
-from whetstone.tasks.baselines import constant_accuracy, majority_answer
 
 SHOWN_SAMPLES = 10
-MAJORITY_PROBLEMS = 500
+BASELINES = ("constant_answers", "few-shot", "prompt_styles", "best_prompt", "samples_before")
 
 
 @dataclass
 class Results:
     """What the stages found; fields are filled in the order of the stages."""
 
+    constants: dict[str, Any]
     before: Measurement
     pool_before: Measurement
     harder_before: Measurement | None = None
@@ -32,6 +32,7 @@ class Results:
     harder_after: Measurement | None = None
     twin: Measurement | None = None
     twin_steps: int = 0
+    twin_failure: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     timing: list[dict[str, Any]] = field(default_factory=list)
 
@@ -57,7 +58,7 @@ def assemble(
         "before": _examined(results.before, results.pool_before),
         "after": _examined(results.after, results.pool_after),
         "baselines": _baselines(exam, results),
-        "controls": {"random_reward": _twin(results)},
+        "controls": {"random_reward": _twin(results), "random_reward_failure": results.twin_failure or None},
         "harder": _harder(exam, results),
         "pass_at_k": _pass_at_k(settings, results),
         "overlap": {
@@ -99,7 +100,6 @@ def _examined(greedy: Measurement, pool: Measurement) -> dict[str, Any]:
 def _baselines(exam: Examination, results: Results) -> dict[str, Any]:
     best = results.best_style or results.before
     votes = vote(results.pool_before, exam.task)
-    text, accuracy = majority_answer(exam.task, exam.level, exam.keys.evaluation, MAJORITY_PROBLEMS)
     samples = len(results.pool_before.texts[0])
     return {
         "best_prompt": {
@@ -110,14 +110,13 @@ def _baselines(exam: Examination, results: Results) -> dict[str, Any]:
         },
         "few_shot": None
         if results.few_shot is None
-        else {"shots": SHOTS, "greedy": results.few_shot.accuracy().to_dict()},
+        else {"shots": len(exam.examples), "greedy": results.few_shot.accuracy().to_dict()},
         "self_consistency": {
             "k": samples,
             "accuracy": wilson(sum(votes), len(votes)).to_dict(),
             "tokens_per_problem": results.pool_before.tokens_per_answer() * samples,
         },
-        "majority_answer": {"text": text, "accuracy": accuracy},
-        "empty": {"accuracy": constant_accuracy(exam.task, exam.problems, "")},
+        **results.constants,
     }
 
 
@@ -177,7 +176,7 @@ def _seconds(results: Results, seconds: Mapping[str, float]) -> dict[str, float]
     train = sum(row["generate_seconds"] + row["train_seconds"] for row in results.timing)
     named = {
         "before": seconds.get("before", 0.0),
-        "baselines": sum(seconds.get(name, 0.0) for name in ("few-shot", "styles", "best_prompt", "samples_before")),
+        "baselines": sum(seconds.get(name, 0.0) for name in BASELINES),
         "train": train,
         "after": seconds.get("after", 0.0) + seconds.get("samples_after", 0.0),
         "harder": seconds.get("harder_before", 0.0) + seconds.get("harder_after", 0.0),

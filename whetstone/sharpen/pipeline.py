@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from whetstone.engine.protocol import Progress as Report
-from whetstone.errors import UsageError
+from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.measure import Measurement
-from whetstone.files import atomic_write_json, atomic_write_text
+from whetstone.files import atomic_write_json, atomic_write_text, restore_folder
 from whetstone.models.loading import Loaded, add_lora, load
 from whetstone.runs import provenance
-from whetstone.runs.directory import RunDirectory
+from whetstone.runs.directory import RunDirectory, RunState
 from whetstone.runs.metrics import read
-from whetstone.runs.progress import Progress
+from whetstone.runs.progress import Progress, Stage
 from whetstone.sharpen import html
 from whetstone.sharpen.assemble import Results, assemble
 from whetstone.sharpen.examination import Examination, Keys
-from whetstone.sharpen.plan import Plan, plan_steps
+from whetstone.sharpen.plan import OVERHEAD, Budget, Plan, plan_steps, seconds_ahead
 from whetstone.sharpen.settings import Settings
 from whetstone.sharpen.stages import Stages
 from whetstone.sharpen.verdict import verdict_lines
@@ -47,9 +47,12 @@ class Sharpening:
     """One `whet sharpen` in one directory. `run` goes from wherever the directory is to the report."""
 
     def __init__(self, directory: RunDirectory, settings: Settings, progress: Progress) -> None:
-        """Raises UsageError for an unknown task, level, style, objective or model."""
+        """Draws the problems. Raises UsageError for an unknown task, level or style, or a task that is broken."""
         self.directory, self.settings, self.progress = directory, settings, progress
+        self.budget = Budget(settings.minutes)
         self.stages = Stages(directory.path / "stages")
+        self.plan: Plan | None = None
+        self.load_seconds = 0.0
         self.task = load_task(settings.task)
         self.level = self.task.default_level if settings.level is None else settings.level
         self.task.require_level(self.level)
@@ -62,9 +65,11 @@ class Sharpening:
         """All stages that are left, on a freshly loaded model; returns the report. Raises Stopped after Ctrl-C."""
         self._note_origin(loaded)
         results = self._before(loaded)
-        plan = self._plan(loaded)
+        self.plan = plan = self._plan(loaded)
         with self._ctrl_c() as asked:
             run = self._train(loaded, "train", self.directory.path, task_reward, plan.steps, asked)
+            if asked():
+                raise Stopped
             trained = {"totals": run.totals, "ledger_root": run.ledger.root(), "trained_on": len(run.ledger)}
             shared = sum(identity in run.ledger for identity in results.before.ids)
         self._after(loaded, results)
@@ -76,91 +81,168 @@ class Sharpening:
 
     def load(self) -> Loaded:
         """The base model, with fresh adapters if the method is lora. Raises UsageError for a model that cannot be."""
+        started = time.monotonic()
         loaded = load(self.settings.model, self.settings.device)
         if self.settings.method == "lora":
             rank = self.settings.lora_rank
             add_lora(loaded, rank, alpha=rank, seed=self.settings.seed)
+        self.load_seconds = time.monotonic() - started
         return loaded
 
     def _note_origin(self, loaded: Loaded) -> None:
-        """Write provenance.json, once: what made this run, on what, with which commitments."""
-        if self.directory.provenance.is_file():
-            return
-        origin = provenance.collect()
-        origin |= {"seed": self.settings.seed, "keys": self.keys.commitments}
+        """Write provenance.json, once: what made this run, on what, with which commitments.
+
+        Raises UsageError when a resumed run would go on with another task or other weights than it trained with;
+        while it has not trained yet, it only measures again.
+        """
         weights = loaded.folder / "model.safetensors"
-        origin["model"] = {
-            "name": loaded.name,
-            "parameters": loaded.parameters,
-            "sha256": provenance.sha256_file(weights) if weights.is_file() else provenance.sha256_folder(loaded.folder),
+        about = {
+            "model": {
+                # a folder or file by its own name: the way to it says nothing
+                "name": Path(loaded.name).name if Path(loaded.name).exists() else loaded.name,
+                "parameters": loaded.parameters,
+                "sha256": provenance.sha256_file(weights)
+                if weights.is_file()
+                else provenance.sha256_folder(loaded.folder),
+            },
+            "task": {"name": self.task.name, "version": self.task.version},
         }
+        if self.directory.provenance.is_file():
+            origin = json.loads(self.directory.provenance.read_text(encoding="utf-8"))
+            changed = [part for part in about if origin.get(part, about[part]) != about[part]]
+            if not changed:
+                return
+            what = " and ".join(f"the {part} {getattr(self.settings, part)}" for part in changed)
+            if read(self.directory.metrics):
+                raise UsageError(
+                    f"{what} changed since this run began, and what was measured before would not compare with what "
+                    "comes after: put it back, or start anew with another --out"
+                )
+            self.progress.message(f"{what} changed since this run began: measuring again")
+            self.stages.forget()
+        origin = provenance.collect() | {"seed": self.settings.seed, "keys": self.keys.commitments} | about
+        if not origin["command"].startswith("whet sharpen"):  # called from Python, or killed before this point
+            origin["command"] = self.settings.command(self.directory.path)
         atomic_write_json(self.directory.provenance, origin)
 
-    def _measure(self, name: str, measure: Callable[[Report], Measurement | None]) -> Measurement | None:
-        """A measuring stage with progress, done once."""
+    def _measure(self, name: str, wanted: int, measure: Callable[[Report], Any]) -> Any:
+        """A measuring stage of `wanted` answers with progress, done once; None where there is nothing to measure."""
 
         def compute() -> dict[str, Any]:
-            with self.progress.stage(name, 1) as stage:
+            self._require_time()
+            with self.progress.stage(name, wanted) as stage:
 
-                def show(done: int, wanted: int) -> None:
-                    stage.total = wanted
+                def show(done: int, _wanted: int) -> None:
                     stage.advance(done - stage.done)
+                    self._foresee(stage)
 
                 measured = measure(show)
-            return {"measurement": None if measured is None else measured.to_dict()}
+                stage.total = stage.done  # some end early, having nothing to ask
+            return {"measurement": measured.to_dict() if isinstance(measured, Measurement) else measured}
 
         saved = self.stages.once(name.replace(" ", "_"), compute)["measurement"]
-        return None if saved is None else Measurement(**saved)
+        return Measurement(**saved) if saved is not None and "questions" in saved else saved
+
+    def _time_left(self) -> float | None:
+        """Seconds left of the user's minutes, less what earlier processes spent; None without a limit."""
+        left = self.budget.left()
+        return None if left is None else left - self.stages.earlier
+
+    def _require_time(self) -> None:
+        """Raises UsageError when the user's minutes are over before training has begun."""
+        left = self._time_left()
+        if self.plan is None and left is not None and left < 0:
+            raise UsageError(self._too_short("the time was over before training began"))
+
+    def _too_short(self, why: str) -> str:
+        config = self.directory.config
+        return f"{why}; set a larger `minutes` in {config} and `whet resume {self.directory.path}`: nothing is lost"
+
+    def _foresee(self, stage: Stage, step_seconds: float | None = None) -> None:
+        """Tell the progress line how long the stages after this one will take."""
+        if self.plan is not None:
+            ahead = seconds_ahead(self.plan, self.stages.seconds, step_seconds or self.plan.step_seconds)
+            done = {name for name in ahead if self.stages.done(name.replace(" ", "_"))}
+            done |= {"random-reward twin", "twin after"} if self.stages.done("twin") else set()
+            self.progress.expect({name: seconds for name, seconds in ahead.items() if name not in done})
+        elif (left := self._time_left()) is not None:
+            # the plan will fit what remains, whatever this stage takes
+            self.progress.expect({"the rest": max(0.0, left - (stage.seconds_left(None) or 0.0))})
 
     def _before(self, loaded: Loaded) -> Results:
-        exam = self.examination
-        before = self._measure("before", lambda show: exam.greedy(loaded, show))
-        pool = self._measure("samples before", lambda show: exam.pool(loaded, show))
-        assert before is not None and pool is not None
-        results = Results(before=before, pool_before=pool)
-        results.harder_before = self._measure("harder before", lambda show: exam.harder(loaded, show))
-        results.few_shot = self._measure("few-shot", lambda show: exam.few_shot(loaded, show))
-        with self.progress.stage("prompt styles", len(self.task.styles())):
-            results.styles = self.stages.once("styles", lambda: exam.styles(loaded))
+        exam, n = self.examination, self.settings.problems
+        answers = len(exam.pool_problems) * self.settings.pool_samples
+        constants = self._measure("constant answers", n, lambda show: exam.constants(show))
+        results = Results(
+            constants=constants,
+            before=self._measure("before", n, lambda show: exam.greedy(loaded, show)),
+            pool_before=self._measure("samples before", answers, lambda show: exam.pool(loaded, show)),
+        )
+        if exam.harder_problems:
+            harder = len(exam.harder_problems)
+            results.harder_before = self._measure("harder before", harder, lambda show: exam.harder(loaded, show))
+        if exam.examples:
+            results.few_shot = self._measure("few-shot", n, lambda show: exam.few_shot(loaded, show))
+        styles = len(self.task.styles())
+        results.styles = self._measure("prompt styles", styles, lambda show: exam.styles(loaded, show))
         best = results.styles["best"]
         if best != self.settings.style:
-            results.best_style = self._measure("best prompt", lambda show: exam.in_style(loaded, best, show))
+            results.best_style = self._measure("best prompt", n, lambda show: exam.in_style(loaded, best, show))
         return results
 
     def _after(self, loaded: Loaded, results: Results) -> None:
-        exam = self.examination
-        results.after = self._measure("after", lambda show: exam.greedy(loaded, show))
-        results.pool_after = self._measure("samples after", lambda show: exam.pool(loaded, show))
-        results.harder_after = self._measure("harder after", lambda show: exam.harder(loaded, show))
+        exam, n = self.examination, self.settings.problems
+        answers = len(exam.pool_problems) * self.settings.pool_samples
+        results.after = self._measure("after", n, lambda show: exam.greedy(loaded, show))
+        results.pool_after = self._measure("samples after", answers, lambda show: exam.pool(loaded, show))
+        if exam.harder_problems:
+            harder = len(exam.harder_problems)
+            results.harder_after = self._measure("harder after", harder, lambda show: exam.harder(loaded, show))
 
     def _plan(self, loaded: Loaded) -> Plan:
         """Decide the number of steps once; a resumed run keeps it, so that the schedule is the same."""
 
         def compute() -> dict[str, Any]:
             if self.settings.steps is not None:
-                return Plan(self.settings.steps, self.settings.steps if self.settings.twin else 0, 0.0).to_dict()
-            with self.progress.stage("timing one step", 1) as stage:
-                folder = self.directory.path / "rehearsal"
-                run = self._training_run(loaded, folder, task_reward, steps=1)
-                started = time.monotonic()
-                run.rehearse()
-                seconds = time.monotonic() - started
-                stage.advance()
-            assert self.settings.minutes is not None
-            spent = sum(self.stages.seconds.values()) + seconds
-            left = 60 * self.settings.minutes - spent
-            return plan_steps(left, seconds, self.stages.seconds, self.settings.twin).to_dict()
+                return Plan(self.settings.steps, self.settings.steps if self.settings.twin else 0).to_dict()
+            step_seconds, save_seconds = self._rehearse(loaded)
+            # each of the two runs saves once more than its whole periods
+            overhead = OVERHEAD + 2 * save_seconds + self.load_seconds
+            step_seconds += save_seconds / self.settings.save_every
+            left = self._time_left()
+            assert left is not None
+            try:
+                return plan_steps(left, step_seconds, self.stages.seconds, self.settings.twin, overhead).to_dict()
+            except UsageError as error:
+                raise UsageError(self._too_short(str(error))) from None
 
         return Plan(**self.stages.once("plan", compute))
+
+    def _rehearse(self, loaded: Loaded) -> tuple[float, float]:
+        """Seconds of one step and of one checkpoint; full disks show here, before the work is done."""
+        folder = self.directory.path / "rehearsal"
+        with self.progress.stage("timing one step", 1) as stage:
+            run = self._training_run(loaded, folder, task_reward, steps=1)
+            started = time.monotonic()
+            run.rehearse()
+            rehearsed = time.monotonic()
+            run.save()
+            saved = time.monotonic()
+            stage.advance()
+        shutil.rmtree(folder, ignore_errors=True)
+        # later checkpoints hold the optimizer's two moments as well
+        return rehearsed - started, 3 * (saved - rehearsed)
 
     def _training_run(self, loaded: Loaded, folder: Path, reward: Reward, steps: int) -> Run:
         s = self.settings
         folder.mkdir(exist_ok=True)
-        stream = Stream(self.task, self.keys.train, "train", self.level, self.keys.partition)
+        restore_folder(folder / "checkpoint")
+        stream = Stream(self.task, self.keys.train, "train", self.level)
         setup = Setup(self.task, stream, self.examination.style, self.keys.train, reward)
         dials = TrainingSettings(
             steps=steps,
             learning_rate=s.rate,
+            temperature=s.temperature,
             prompts=s.prompts,
             group_size=s.group_size,
             max_new_tokens=self.task.max_new_tokens,
@@ -173,17 +255,22 @@ class Sharpening:
     def _train(
         self, loaded: Loaded, name: str, folder: Path, reward: Reward, until: int, stop: Callable[[], bool]
     ) -> Run:
-        plan = Plan(**self.stages.once("plan", dict))
-        run = self._training_run(loaded, folder, reward, plan.steps)
+        assert self.plan is not None
+        run = self._training_run(loaded, folder, reward, self.plan.steps)
         run.resume()
+        self.budget.earlier += self._training_seconds(folder)
+        if run.trainer.steps >= until:
+            return run
         with self.progress.stage(name, until, run.trainer.steps) as stage:
-            run.train(
-                lambda row: stage.advance(note=f"{100 * row['accuracy']:.0f} % right"),
-                until=until,
-                stop=stop,
-            )
-        if run.trainer.steps < until and name == "train":
-            raise Stopped
+            before = run.trainer.steps
+
+            def show(row: dict[str, Any]) -> None:
+                stage.advance(note=f"{100 * row['accuracy']:.0f} % right")
+                if reward is task_reward:
+                    self._foresee(stage, stage.seconds() / (stage.done - before))
+
+            self._foresee(stage)
+            run.train(show, until=until, stop=stop)
         return run
 
     def _twin(self, results: Results, plan: Plan) -> None:
@@ -192,26 +279,31 @@ class Sharpening:
 
         def compute() -> dict[str, Any]:
             loaded = self.load()
-            spent = sum(self.stages.seconds.values()) + self._training_seconds(self.directory.path)
-            deadline = None if self.settings.minutes is None else 60 * self.settings.minutes - spent - plan.reserve
             with self._ctrl_c() as asked:
-                started = time.monotonic()
-                before = self._training_seconds(folder)
 
                 def stop() -> bool:
-                    late = deadline is not None and before + time.monotonic() - started > deadline
-                    return late or asked()
+                    left = self._time_left()
+                    return asked() or (left is not None and left < plan.reserve)
 
-                run = self._train(loaded, "random-reward twin", folder, random_reward, plan.twin_steps, stop)
+                try:
+                    run = self._train(loaded, "random-reward twin", folder, random_reward, plan.twin_steps, stop)
+                except WorkFailed as failure:
+                    if isinstance(failure.__cause__, OSError):  # a full disk is not the twin's fault
+                        raise
+                    # the run itself is done and worth its report, which will say that the control is missing
+                    self.progress.message(f"the random-reward twin failed ({failure}); the report goes on without it")
+                    return {"steps": 0, "measurement": None, "failure": str(failure)}
                 if asked():
                     raise Stopped
-            with self.progress.stage("twin after", 1) as stage:
-                measured = self.examination.greedy(loaded)
-                stage.advance()
+            problems = self.settings.problems
+            with self.progress.stage("twin after", problems) as stage:
+                measured = self.examination.greedy(loaded, lambda done, _wanted: stage.advance(done - stage.done))
             return {"steps": run.trainer.steps, "measurement": measured.to_dict()}
 
         saved = self.stages.once("twin", compute)
-        results.twin_steps, results.twin = saved["steps"], Measurement(**saved["measurement"])
+        results.twin_failure = saved.get("failure", "")
+        if saved["measurement"] is not None:
+            results.twin_steps, results.twin = saved["steps"], Measurement(**saved["measurement"])
         # nobody wants the weights of the twin: its numbers are what it was for
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
@@ -223,7 +315,7 @@ class Sharpening:
 
     def _report(self, results: Results) -> dict[str, Any]:
         path = self.directory.path
-        origin = json.loads(self.directory.provenance.read_text())
+        origin = json.loads(self.directory.provenance.read_text(encoding="utf-8"))
         results.timing = read(self.directory.timing)
         report = assemble(self.settings, self.examination, results, self.stages.seconds, origin)
         report["verdict"] = verdict_lines(report)
@@ -231,7 +323,6 @@ class Sharpening:
         atomic_write_json(self.directory.report_json, report)
         page = html.render(report, read(self.directory.metrics), read(twin) if twin.is_file() else [])
         atomic_write_text(self.directory.report_html, page)
-        shutil.rmtree(path / "rehearsal", ignore_errors=True)
         return report
 
     @contextmanager
@@ -261,7 +352,7 @@ def sharpen(out: str | Path, progress: Progress | None = None, **options: Any) -
     `options` are the fields of `settings.Settings`: model, task, minutes or steps, and so on. Raises UsageError
     before anything is written if they cannot work.
     """
-    settings = Settings.checked(**options)
+    settings = Settings.checked(**options).anchored()
     with RunDirectory.create(Path(out)) as directory:
         try:
             sharpening = Sharpening(directory, settings, progress or Progress())
@@ -276,5 +367,11 @@ def sharpen(out: str | Path, progress: Progress | None = None, **options: Any) -
 def resume(out: str | Path, progress: Progress | None = None) -> dict[str, Any]:
     """Go on with the run in `out`, from its last checkpoint and finished stages; returns the report."""
     with RunDirectory.open(Path(out)) as directory:
+        if directory.state is RunState.FINISHED:
+            finished: dict[str, Any] = json.loads(directory.report_json.read_text(encoding="utf-8"))
+            return finished
+        for left_over in directory.path.glob(".*.part"):
+            if left_over.is_file():
+                left_over.unlink()
         sharpening = Sharpening(directory, Settings.load(directory.config), progress or Progress())
         return sharpening.run(sharpening.load())

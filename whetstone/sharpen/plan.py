@@ -1,45 +1,91 @@
-"""How many steps fit into the time that the user gives."""
+"""How many steps fit into the time that the user gives, and how long the rest of a run will take."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from whetstone.errors import UsageError
 
 # Of the time for optimizer steps, the share that the real run gets; the twin has the rest.
 TRAINING_SHARE = 0.68
-# Saving checkpoints, loading weights again and drawing the report, in seconds.
-OVERHEAD = 25.0
+# Importing torch before the clock runs, and drawing the report, in seconds.
+OVERHEAD = 6.0
 FEWEST_STEPS = 3
+# What was measured before training is measured again after it, and takes about as long.
+AGAIN = {"after": "before", "samples after": "samples_before", "harder after": "harder_before"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`steps` of training, at most `twin_steps` of the twin, and the seconds to keep for the twin's own examination."""
+    """`steps` of training, at most `twin_steps` of the twin, and the seconds to keep for the twin's own examination.
+
+    `step_seconds` is what one step took when it was timed; 0 where nothing was.
+    """
 
     steps: int
     twin_steps: int
-    reserve: float
+    reserve: float = 0.0
+    step_seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def plan_steps(left: float, step_seconds: float, stage_seconds: Mapping[str, float], twin: bool) -> Plan:
-    """Divide the `left` seconds. What was measured before training is measured again after it, and once for the twin.
+@dataclass
+class Budget:
+    """The time for a whole run, over all the processes that worked on it. `minutes` None: as long as it takes."""
 
-    Raises UsageError when not even a few steps fit, saying how many minutes would do.
+    minutes: float | None
+    clock: Callable[[], float] = time.monotonic
+    earlier: float = 0.0  # seconds that other processes spent on what this one need not do again
+    _begin: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._begin = self.clock()
+
+    def left(self) -> float | None:
+        """Seconds left, negative when it is over; None without a limit."""
+        if self.minutes is None:
+            return None
+        return 60 * self.minutes - self.earlier - (self.clock() - self._begin)
+
+
+def plan_steps(
+    left: float, step_seconds: float, stage_seconds: Mapping[str, float], twin: bool, overhead: float = OVERHEAD
+) -> Plan:
+    """Divide the `left` seconds between training, its twin, what is measured after them, and `overhead`.
+
+    Raises UsageError when not even a few steps fit, saying how many minutes are missing.
     """
-    again = sum(stage_seconds.get(name, 0.0) for name in ("before", "samples_before", "harder_before"))
-    reserve = stage_seconds.get("before", 0.0) + OVERHEAD / 2
-    free = left - again - OVERHEAD - (reserve if twin else 0.0)
-    steps = int(free * (TRAINING_SHARE if twin else 1.0) / step_seconds)
+    again = sum(stage_seconds.get(before, 0.0) for before in AGAIN.values())
+    reserve = stage_seconds.get("before", 0.0) + overhead / 2
+    share = TRAINING_SHARE if twin else 1.0
+    free = left - again - overhead - (reserve if twin else 0.0)
+    steps = int(free * share / step_seconds)
     if steps < FEWEST_STEPS:
-        missing = FEWEST_STEPS * step_seconds / TRAINING_SHARE - free
+        missing = FEWEST_STEPS * step_seconds / share - free
         raise UsageError(
-            f"the time is too short: one step takes {step_seconds:.0f} s here; "
-            f"give about {missing / 60 + 1:.0f} minutes more, or ask for fewer --problems"
+            f"the time is too short for {FEWEST_STEPS} steps of {step_seconds:.1f} s and what is measured after them: "
+            f"about {minutes_up(missing)} minutes more are needed"
         )
-    return Plan(steps, steps if twin else 0, reserve)
+    return Plan(steps, steps if twin else 0, reserve, step_seconds)
+
+
+def minutes_up(seconds: float) -> str:
+    """Seconds as minutes, rounded up to a tenth and from ten minutes on to a whole one."""
+    minutes = seconds / 60
+    return str(math.ceil(minutes)) if minutes >= 10 else f"{max(1, math.ceil(10 * minutes)) / 10:g}"
+
+
+def seconds_ahead(plan: Plan, stage_seconds: Mapping[str, float], step_seconds: float) -> dict[str, float]:
+    """About how long each part of the run after planning takes, by its name in the progress line."""
+    ahead = {after: stage_seconds.get(before, 0.0) for after, before in AGAIN.items()}
+    ahead["train"] = plan.steps * step_seconds
+    if plan.twin_steps:
+        share = (1 - TRAINING_SHARE) / TRAINING_SHARE if plan.step_seconds else 1.0
+        ahead |= {"random-reward twin": share * ahead["train"], "twin after": stage_seconds.get("before", 0.0)}
+    return ahead

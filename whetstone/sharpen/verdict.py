@@ -199,8 +199,9 @@ def _twin(report: Mapping[str, Any]) -> Finding:
     twin = look(report, "controls.random_reward")
     difference = look(twin, "difference")
     if not difference:
-        text = "No random-reward twin was trained: what training does without a true reward was not measured."
-        return Finding("open", text)
+        failure = look(report, "controls.random_reward_failure")
+        why = f"The random-reward twin failed ({failure})" if failure else "No random-reward twin was trained"
+        return Finding("open", f"{why}: what training does without a true reward was not measured.")
     steps, of = look(twin, "steps"), look(report, "steps")
     when = (
         f"in {steps} of {of} steps" if steps and of and steps < of else "in as many steps" if steps else "in training"

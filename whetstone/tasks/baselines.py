@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from whetstone.tasks.keys import Key, Partition, Stream
+from whetstone.tasks.keys import Stream
 from whetstone.tasks.task import Problem, Task, Verdict, judge
 
 
@@ -12,15 +12,14 @@ def majority_answer(task: Task, level: int, key: bytes, n: int) -> tuple[str, fl
     """The most frequent right answer of n train problems, and its accuracy (0..1) as the answer to n
     validation problems.
 
-    Both come from the given key and a partition of its own. ("", 0.0) when the task gives no answers.
+    Both come from the given key. ("", 0.0) when the task gives no answers.
     """
-    partition = Partition(Key.derive(key, "partition"))
-    seen = Stream(task, key, "train", level, partition).take(n, distinct=False)
+    seen = Stream(task, key, "train", level).take(n, distinct=False)
     answers = Counter(answer for problem in seen if (answer := task.answer(problem)) is not None)
     if not answers:
         return "", 0.0
     text = min(answers, key=lambda answer: (-answers[answer], answer))
-    fresh = Stream(task, key, "validation", level, partition).take(n, distinct=False)
+    fresh = Stream(task, key, "validation", level).take(n, distinct=False)
     return text, constant_accuracy(task, fresh, text)
 
 

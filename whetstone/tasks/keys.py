@@ -66,13 +66,24 @@ class Partition:
         return int.from_bytes(digest[:8], "big") % BUCKETS
 
 
+# One division of every task's space for all runs: what any run may train on, no evaluation asks. (A sealed round
+# has a secret key of its own for its problems; the division itself need not be secret.)
+COMMON_PARTITION = Partition(hashlib.sha256(b"whetstone common partition 1").digest())
+
+
 class Stream:
     """The endless sequence of problems of one split. `problem(i)` is a pure function of the key, the split
     and i.
     """
 
     def __init__(
-        self, task: Task, key: bytes, split: str, level: int, partition: Partition, distinct: bool = False
+        self,
+        task: Task,
+        key: bytes,
+        split: str,
+        level: int,
+        partition: Partition = COMMON_PARTITION,
+        distinct: bool = False,
     ) -> None:
         """Raises UsageError for an unknown split or level. `distinct` is the default of `take`."""
         if split not in SPLITS:

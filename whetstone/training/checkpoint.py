@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from whetstone.errors import UsageError
@@ -24,7 +25,7 @@ LEDGER = "ledger.json"
 
 
 def save(folder: Path, loaded: Loaded, trainer: Trainer, state: dict[str, Any], ledger: Ledger) -> None:
-    """Write everything to a folder of a temporary name, then rename it to `folder`. Raises WorkFailed on a full disk."""
+    """Write everything under a temporary name, then rename it to `folder`. Raises WorkFailed on a full disk."""
     tensors = {}
     for name, parameter in trainer.parameters.items():
         for field, value in trainer.optimizer.state.get(parameter, {}).items():
@@ -41,7 +42,7 @@ def restore(folder: Path, loaded: Loaded, trainer: Trainer) -> dict[str, Any]:
     try:
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
         tensors = load_file(folder / OPTIMIZER, device=str(loaded.model.device))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UsageError(f"the checkpoint in {folder} cannot be read ({error}); start the run again") from None
     restore_weights(loaded, folder)
     for key, value in tensors.items():

@@ -28,7 +28,8 @@ def trust_region(
     """-mask * ratio * advantage + pull * (log ratio)^2.
 
     The mask drops a token once its *probability* has moved `limit` in the direction that the advantage asks for
-    (binary total variation, DPPO, arXiv 2602.04879): ratio clipping over-punishes rare tokens and under-constrains common ones.
+    (binary total variation, DPPO, arXiv 2602.04879): ratio clipping over-punishes rare tokens and under-constrains
+    common ones.
     """
     log_ratio_M = log_ratio(logprobs_M, sampler_M)
     moved_M = logprobs_M.detach().exp() - sampler_M.exp()

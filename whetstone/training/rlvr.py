@@ -17,6 +17,7 @@ from whetstone.engine.engine import Engine
 from whetstone.engine.protocol import SamplingParams
 from whetstone.engine.rollout import Questioner
 from whetstone.errors import WorkFailed
+from whetstone.files import restore_folder
 from whetstone.models.loading import Loaded
 from whetstone.runs.metrics import JsonLines
 from whetstone.tasks.keys import Stream
@@ -41,6 +42,7 @@ class Settings:
     prompts: int = 16
     group_size: int = 8
     max_new_tokens: int = 16
+    temperature: float = 1.0
     oversample: float = 2.0
     objective: str = "trust_region"
     save_every: int = 5
@@ -63,12 +65,12 @@ class Run:
     def __init__(self, loaded: Loaded, setup: Setup, settings: Settings, folder: Path) -> None:
         self.loaded, self.setup, self.settings, self.folder = loaded, setup, settings, folder
         schedule = Schedule(settings.learning_rate, settings.steps)
-        self.trainer = Trainer(loaded.model, loaded.trainable(), schedule)
+        self.trainer = Trainer(loaded.model, loaded.trainable(), schedule, temperature=settings.temperature)
         self.engine = Engine(loaded.model)
         self.collector = Collector(
             questioner=Questioner(self.engine, loaded.tokenizer, setup.task, setup.style),
             problem=setup.stream.problem,
-            params=SamplingParams(settings.max_new_tokens, 1.0, loaded.tokenizer.stop_ids),
+            params=SamplingParams(settings.max_new_tokens, settings.temperature, loaded.tokenizer.stop_ids),
             reward=setup.reward,
             key=setup.key,
             prompts=settings.prompts,
@@ -87,6 +89,7 @@ class Run:
 
     def resume(self) -> None:
         """Go back to the last checkpoint, or to the very start where there is none; later log lines are cut off."""
+        restore_folder(self.checkpoint)
         if checkpoint.exists(self.checkpoint):
             state = checkpoint.restore(self.checkpoint, self.loaded, self.trainer)
             self.cursor, self.hopeless, self.totals = state["cursor"], state["hopeless"], state["totals"]
@@ -181,10 +184,18 @@ class Run:
             raise WorkFailed(f"the task's check() failed on {broken} of {len(verdicts)} answers: {reason}")
         self.hopeless = 0 if batch.kept else self.hopeless + 1
         if self.hopeless >= HOPELESS_STEPS:
-            side = "right" if all(v is Verdict.RIGHT for v in verdicts) else "wrong"
-            advice = "a higher --level" if side == "right" else "a lower --level, an easier --task or a larger --model"
+            right = sum(verdict is Verdict.RIGHT for verdict in verdicts)
+            if right == len(verdicts):
+                last, advice = "all right", "a higher --level"
+            elif right == 0:
+                last, advice = "all wrong", "a lower --level, an easier --task or a larger --model"
+            else:
+                last, advice = (
+                    "some problems all right, the others all wrong",
+                    "another --level or a higher --temperature",
+                )
             raise WorkFailed(
-                f"no group of answers had both right and wrong ones in {self.hopeless} steps (the last: all {side}), "
+                f"no group of answers had both right and wrong ones in {self.hopeless} steps (the last: {last}), "
                 f"so there is nothing to learn from: try {advice}"
             )
 

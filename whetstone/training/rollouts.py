@@ -32,7 +32,7 @@ class Group:
 
     def rows(self, every: bool = False) -> list[Row]:
         """Rows with the mean-centred reward as every token's advantage (no division by the deviation: Dr. GRPO,
-        arXiv 2503.20783). An answer whose advantage is zero teaches nothing and is left out, unless `every` is asked for."""
+        arXiv 2503.20783). An answer without advantage teaches nothing and is left out, unless `every` is asked for."""
         mean = fmean(self.rewards)
         return [
             Row(

@@ -23,7 +23,7 @@ class Schedule:
     peak: float
     steps: int
     warmup: int = 3
-    descent: float = 0.5
+    descent: float = 0.8
     floor: float = 0.1
 
     def rate(self, step: int) -> float:
@@ -58,12 +58,15 @@ class Trainer:
         parameters: Iterable[tuple[str, nn.Parameter]],
         schedule: Schedule,
         clip_norm: float = 1.0,
-        max_tokens: int = 8192,
+        max_tokens: int = 4096,
+        temperature: float = 1.0,
     ) -> None:
+        """`temperature` is the one that the rows were sampled at: the policy that is trained is the tempered one."""
         self.model = model
         self.schedule = schedule
         self.clip_norm = clip_norm
         self.max_tokens = max_tokens
+        self.temperature = temperature
         self.steps = 0
         self.parameters = dict(parameters)
         for name, parameter in model.named_parameters():
@@ -86,7 +89,7 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             raise WorkFailed(
                 f"step {self.steps + 1}: the loss or its gradient is not finite (gradient norm {norm}); "
-                "lower --learning-rate and resume: the last checkpoint is intact"
+                "start again with a lower --learning-rate (the last checkpoint is intact)"
             )
         rate = self.schedule.rate(self.steps)
         for group in self.optimizer.param_groups:
@@ -97,7 +100,8 @@ class Trainer:
 
     def rehearse(self, rows: Sequence[Row], objective: Objective) -> None:
         """The work of a step without its effect, to time it."""
-        totals = _Totals(rl_tokens=sum(1 for row in rows for weight in row.rl if weight), ce_tokens=0)
+        # at least one, so that a batch without signal costs what one with signal will
+        totals = _Totals(rl_tokens=max(1, sum(1 for row in rows for weight in row.rl if weight)), ce_tokens=0)
         for pack in packs(rows, self.max_tokens, self.model.device):
             self._accumulate(pack, objective, totals)
         self.optimizer.zero_grad(set_to_none=True)
@@ -110,7 +114,8 @@ class Trainer:
 
     def _accumulate(self, pack: Pack, objective: Objective, totals: _Totals) -> None:
         hidden_ND = self.model(pack.tree.ids_N, pack.tree.positions_N, pack.tree)
-        hidden_MD = hidden_ND.index_select(0, pack.before_M)
+        # logits are linear in the hidden state, so dividing that is dividing them
+        hidden_MD = hidden_ND.index_select(0, pack.before_M).float() / self.temperature
         logprobs_M, entropy_M = token_logprobs(hidden_MD, self.model.head_weight_VD, pack.targets_M)
         loss = logprobs_M.new_zeros(())
         counted_M = pack.rl_M != 0
@@ -120,7 +125,8 @@ class Trainer:
             totals.masked += float((~mask_M & counted_M).sum())
         if totals.ce_tokens:
             loss = loss - (logprobs_M * pack.ce_M).sum() / totals.ce_tokens
-        loss.backward()  # type: ignore[no-untyped-call]
+        if loss.requires_grad:  # a batch in which no token has weight has no gradient
+            loss.backward()
         totals.add(float(loss.detach()), logprobs_M.detach(), entropy_M, pack, counted_M)
 
 
@@ -139,10 +145,11 @@ class _Totals:
     def add(self, loss: float, logprobs_M: Tensor, entropy_M: Tensor, pack: Pack, counted_M: Tensor) -> None:
         self.loss += loss
         self.entropy += float(entropy_M.sum())
-        log_ratio_M = log_ratio(logprobs_M, pack.logprobs_M)[counted_M]
+        # fp64: on policy the log ratio is rounding noise, whose exponential fp32 cannot tell from one
+        log_ratio_M = log_ratio(logprobs_M, pack.logprobs_M)[counted_M].double()
         self.ratio += float(log_ratio_M.exp().sum())
         # Schulman's k3 estimate of KL(sampler || policy): never negative, low variance
-        self.mismatch += float((log_ratio_M.exp() - 1 - log_ratio_M).sum())
+        self.mismatch += float((log_ratio_M.expm1() - log_ratio_M).sum())
         self.tokens += logprobs_M.numel()
         self.forward_tokens += pack.tree.tokens
 
