@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from whetstone.engine.rollout import FAILURES_AT_FIRST, HANGS_AT_FIRST, HANGS_AT
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.measure import Measurement, measure_greedy, measure_sampled, vote
 from whetstone.tasks.task import DEFAULT_STYLES, Problem, Task, Verdict
+from whetstone.tasks.user_file import UserTask
 
 R, W, N = "right", "wrong", "no_answer"
 
@@ -165,6 +167,19 @@ def test_a_check_that_fails_now_and_then_is_not() -> None:
 def test_giving_up_says_why() -> None:
     with pytest.raises(WorkFailed, match=r"failed on 16 of 16 answers.*ValueError: cannot read e; mend it first"):
         measure_greedy(questioner("e", task=Failing()), problems(*"a" * 40), 4)
+
+
+def test_a_users_check_that_hangs(tmp_path: Path) -> None:
+    """The child process is killed each time, and started again only as often as it takes to be sure."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import time\nimport whetstone as wh\nclass Hangs(wh.Task):\n"
+        "    def sample(self, seed, level): return wh.Problem('?', {})\n"
+        "    def check(self, problem, text): time.sleep(99)\n"
+    )
+    task = UserTask(file, "Hangs", check_seconds=0.05)
+    with pytest.raises(WorkFailed, match=r"failed on 4 of 4 answers, .*mine.py: check: it took longer than 0.05 s"):
+        measure_greedy(questioner("x", task=task), problems(*"a" * 40), 4)
 
 
 def test_room_for_prompt_and_answer() -> None:

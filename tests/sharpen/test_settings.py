@@ -82,13 +82,15 @@ def test_the_command_line_has_the_same_defaults() -> None:
 
 
 def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "tiny").mkdir()
+    for folder in ("tiny", "sub"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "sub" / "mytask.py").touch()
     monkeypatch.chdir(tmp_path)
     settings = Settings.checked(model="tiny", task="sub/mytask.py:Mine", steps=1).anchored()
     assert settings.model == str(tmp_path / "tiny")
     assert settings.task == f"{tmp_path}/sub/mytask.py:Mine"
     for model in ("smollm2-135m", "hf:a/b", ""):
-        named = Settings.checked(model=model, steps=1)
+        named = Settings.checked(model=model, task="nofile.py:Mine", steps=1)
         assert named.anchored() == named
 
 

@@ -136,6 +136,7 @@ class Sharpening:
                     stage.advance(done - stage.done)
                     self._foresee(stage)
 
+                self._foresee(stage)
                 measured = measure(show)
                 stage.total = stage.done  # some end early, having nothing to ask
             return {"measurement": measured.to_dict() if isinstance(measured, Measurement) else measured}

@@ -73,7 +73,7 @@ class Settings(BaseModel):
         if self.model and Path(self.model).expanduser().exists():
             changes["model"] = str(Path(self.model).expanduser().absolute())
         file, colon, name = self.task.rpartition(":")
-        if colon and file.endswith(".py"):
+        if colon and Path(file).is_file():
             changes["task"] = f"{Path(file).absolute()}:{name}"
         return self.model_copy(update=changes)
 

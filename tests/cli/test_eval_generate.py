@@ -1,0 +1,125 @@
+"""`whet eval` and `whet generate`: measuring and asking one model."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.process import start, whet
+from tests.tiny import digit_task, tiny_folder
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("desk")
+    tiny_folder(folder / "tiny")
+    tiny_folder(folder / "short", max_positions=40)
+    digit_task(folder)
+    return folder
+
+
+def test_eval_prints_an_accuracy_with_its_interval(desk: Path) -> None:
+    said = whet("eval", "tiny", "--task", "mytask.py:Digits", "--n", 40, cwd=desk)
+    assert said.code == 0
+    first, second, third = said.out.splitlines()
+    assert first.startswith("digits level 2: ") and "% right (95 % interval " in first and "40 problems)" in first
+    assert second.startswith("verdicts: right ") and third.startswith("tokens per answer 6.0, cut off ")
+    assert said.err.splitlines() == ["answers 0/40", said.err.splitlines()[1]] and "answers: 40/40" in said.err
+
+
+def test_eval_json(desk: Path) -> None:
+    command = ("eval", "tiny", "--task", "mytask.py:Digits", "--n", 40, "--json")
+    found = json.loads(whet(*command, cwd=desk).out)
+    assert found["accuracy"].keys() == {"mean", "low", "high", "n"} and found["accuracy"]["n"] == 40
+    assert found["task"] == "digits" and found["level"] == 2 and found["model"] == "tiny" and found["style"] == "only"
+    assert sum(found["verdicts"].values()) == 40 and len(found["key"]) == 64 and "pass_at_k" not in found
+    assert json.loads(whet(*command, cwd=desk).out) == found
+    other = json.loads(whet(*command, "--seed", 1, cwd=desk).out)
+    assert other["key"] != found["key"]
+
+
+def test_eval_with_samples(desk: Path) -> None:
+    command = ("eval", "tiny", "--task", "mytask.py:Digits", "--level", 1, "--n", 20, "--samples", 5)
+    found = json.loads(whet(*command, "--json", cwd=desk).out)
+    assert [row["k"] for row in found["pass_at_k"]] == [1, 2, 4] and sum(found["verdicts"].values()) == 100
+    means = [row["mean"] for row in found["pass_at_k"]]
+    assert means == sorted(means) and found["accuracy"]["mean"] == means[0]
+    assert "pass@4: " in whet(*command, cwd=desk).out
+
+
+def test_styles_that_reason_get_room(desk: Path) -> None:
+    command = ("eval", "tiny", "--task", "mytask.py:Digits", "--n", 10, "--json", "--style")
+    only, steps = (json.loads(whet(*command, style, cwd=desk).out) for style in ("only", "steps"))
+    assert only["tokens_per_answer"] <= 6 < steps["tokens_per_answer"]
+
+
+def test_a_wrong_task_is_said_before_anything_is_begun(desk: Path) -> None:
+    refused = whet("eval", "tiny", "--task", "nope", cwd=desk)
+    assert refused.code == 2 and refused.err == f"whet: {refused.complaint}\n"
+    refused = whet("eval", "short", "--task", "mytask.py:Digits", cwd=desk)
+    assert refused.code == 2 and "but the model takes 40 in all" in refused.complaint
+
+
+def test_generate(desk: Path) -> None:
+    said = whet("generate", "tiny", "What is 2 + 2?", "--max-tokens", 5, cwd=desk)
+    assert said.code == 0 and said.err == "" and said.out.endswith("\n")
+    assert whet("generate", "tiny", "What is 2 + 2?", "--max-tokens", 5, cwd=desk).out == said.out
+    other = whet("generate", "tiny", "What is 2 + 2?", "--max-tokens", 5, "--system", "Be wrong.", cwd=desk)
+    assert other.code == 0 and other.out != said.out
+
+
+def test_generate_several_as_json(desk: Path) -> None:
+    command = ("generate", "tiny", "Hello", "--n", 3, "--temperature", 1, "--max-tokens", 7, "--json")
+    said = whet(*command, cwd=desk)
+    rows = [json.loads(line) for line in said.out.splitlines()]
+    assert len(rows) == 3 and len({row["text"] for row in rows}) == 3
+    for row in rows:
+        assert row.keys() == {"text", "finish", "ids", "logprobs"} and len(row["ids"]) == len(row["logprobs"]) <= 7
+        assert all(logprob < 0 and math.isfinite(logprob) for logprob in row["logprobs"])
+    shifted = [json.loads(line) for line in whet(*command, "--seed", 1, cwd=desk).out.splitlines()]
+    # the seed counts on from one answer to the next
+    assert [row["ids"] for row in shifted[:2]] == [row["ids"] for row in rows[1:]]
+
+
+def test_generate_stays_inside_the_model(desk: Path) -> None:
+    row = json.loads(whet("generate", "short", "Hello", "--json", cwd=desk).out)
+    assert len(row["ids"]) <= 40 - 8  # the question, one token a letter, and three marks
+    refused = whet("generate", "short", "x" * 60, cwd=desk)
+    assert refused.code == 2
+    assert refused.complaint.startswith("the prompt has 63 tokens and the model takes 40, its answer included: ")
+
+
+def test_progress_on_a_terminal(desk: Path) -> None:
+    """One line that changes, with the time left of the whole run; results stay on standard output."""
+    terminal, device = os.openpty()
+    shown = bytearray()
+    reader = threading.Thread(target=_read, args=(terminal, shown), daemon=True)
+    reader.start()
+    options = ("--minutes", 5, "--problems", 24, "--prompts", 4, "--group-size", 4, "--no-twin", "--out", "run")
+    running = start(
+        "sharpen", "--model", "tiny", "--task", "mytask.py:Digits", *options, cwd=desk, terminal=os.ttyname(device)
+    )
+    running.until(lambda: b"train " in shown)
+    time.sleep(1)
+    running.send(signal.SIGKILL)
+    running.finish()
+    os.close(device)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode(errors="replace"))
+    assert re.search(r"samples before \d+/384 · [45] min \d\d s left", text), text[-2000:]
+    assert re.search(r"train \d+/\d+ · \d+ % right · [45] min \d\d s left", text), text[-2000:]
+    assert "before: 24/24 in " in text
+
+
+def _read(terminal: int, shown: bytearray) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := os.read(terminal, 4096):
+            shown += chunk

@@ -1,0 +1,204 @@
+"""The run as a whole, where a process of its own would hide what happens: the twin, the time left, the numbers."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny import digit_task, tiny_folder
+from whetstone.errors import UsageError, WorkFailed
+from whetstone.evals.measure import Measurement
+from whetstone.files import disk_full_is_work_failed
+from whetstone.runs.progress import Progress
+from whetstone.sharpen import pipeline
+from whetstone.sharpen.pipeline import resume, sharpen
+from whetstone.training.rewards import random_reward
+
+OPTIONS: dict[str, Any] = dict(
+    problems=16, pool_problems=8, pool_samples=4, prompts=4, group_size=4, learning_rate=1e-3, steps=4, save_every=2
+)
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("job")
+    return {"model": str(tiny_folder(folder / "tiny")), "task": digit_task(folder), **OPTIONS}
+
+
+class Watched(Progress):
+    """Keeps every line that would be shown, and the seconds left with it."""
+
+    def __init__(self) -> None:
+        super().__init__(stream=open(os.devnull, "w"))  # noqa: SIM115
+        self.shown: list[tuple[str, float | None]] = []
+        self.said: list[str] = []
+
+    def show(self) -> None:
+        self.shown.append((self.line(), self.seconds_left()))
+
+    def message(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.fixture(scope="module")
+def whole(job: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with its twin."""
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    sharpen(path, Watched(), **job)
+    return path
+
+
+def test_the_numbers_of_the_report_are_those_of_the_stages(whole: Path) -> None:
+    report = json.loads((whole / "report.json").read_text())
+
+    def stage(name: str) -> Measurement:
+        saved = json.loads((whole / "stages" / f"{name}.json").read_text())["result"]["measurement"]
+        return Measurement(**saved)
+
+    before, after = stage("before"), stage("after")
+    assert report["before"]["greedy"] == before.accuracy().to_dict()
+    assert report["before"]["verdicts"] == before.mix() and report["after"]["verdicts"] == after.mix()
+    assert before.ids == after.ids and len(set(before.ids)) == 16
+    changed = [b - a for a, b in zip(before.first_right, after.first_right, strict=True)]
+    assert report["statistics"]["difference"]["mean"] == pytest.approx(sum(changed) / 16)
+    assert report["statistics"]["difference"]["discordant"] == [changed.count(1), changed.count(-1)]
+    assert report["before"]["sampled"]["mean"] == pytest.approx(
+        sum(right for _, right in stage("samples_before").counts) / (8 * 4)
+    )
+    assert report["statistics"]["versus_self_consistency"]["n"] == 8
+    rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert report["cost"]["generated_tokens"] == sum(row["generated_tokens"] for row in rows)
+    assert report["overlap"]["trained_on"] <= sum(row["groups"] for row in rows)
+    for sample, text in zip(report["samples"], after.texts, strict=False):
+        assert sample["after"]["text"] == text[0]
+
+
+def test_a_twin_that_fails_does_not_cost_the_report(
+    job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> float:
+        raise WorkFailed("step 3: the loss is not finite")
+
+    monkeypatch.setattr(pipeline, "random_reward", fail)
+    progress = Watched()
+    report = sharpen(tmp_path / "run", progress, **job)
+    assert report["controls"] == {"random_reward": None, "random_reward_failure": "step 3: the loss is not finite"}
+    assert any("The random-reward twin failed (step 3: the loss is not finite)" in line for line in report["verdict"])
+    assert progress.said == [
+        "the random-reward twin failed (step 3: the loss is not finite); the report goes on without it"
+    ]
+    assert resume(tmp_path / "run", Watched()) == report
+
+
+def test_a_full_disk_in_the_twin_is_no_failure_of_the_twin(
+    job: dict[str, Any], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> float:
+        with disk_full_is_work_failed(tmp_path, "all earlier rows are intact"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return 0.0
+
+    monkeypatch.setattr(pipeline, "random_reward", fail)
+    with pytest.raises(WorkFailed, match="the disk is full"):
+        sharpen(tmp_path / "run", Watched(), **job)
+    monkeypatch.setattr(pipeline, "random_reward", random_reward)
+    report = resume(tmp_path / "run", Watched())
+    assert report["controls"]["random_reward_failure"] is None
+    assert (tmp_path / "run" / "twin" / "metrics.jsonl").read_bytes() == (whole / "twin" / "metrics.jsonl").read_bytes()
+
+
+def test_a_disk_that_is_full_at_a_sync(job: dict[str, Any], whole: Path, tmp_path: Path) -> None:
+    """Every place where a file is made final may be the one that fails; the run goes on to the same end."""
+    sync, calls = os.fsync, 0
+    refused: set[str] = set()
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name.split(".")[0 if calls % 2 else -1]
+        if os.path.isfile(f"/proc/self/fd/{descriptor}") and name not in refused:
+            refused.add(name)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        for _ in range(40):
+            try:
+                sharpen(run, Watched(), **job) if not (run / "config.toml").exists() else resume(run, Watched())
+                break
+            except WorkFailed as failure:
+                assert "the disk is full" in str(failure)
+        else:
+            raise AssertionError("it never came to an end")
+    assert len(refused) >= 8
+    for log in ("metrics.jsonl", "samples.jsonl", "twin/metrics.jsonl"):
+        assert (run / log).read_bytes() == (whole / log).read_bytes()
+    assert not list(run.rglob("*.part"))
+
+
+def test_the_time_left_counts_the_whole_run(job: dict[str, Any], tmp_path: Path) -> None:
+    progress = Watched()
+    timed = {**job, "minutes": 10.0, "steps": None, "twin": False}
+    with pytest.raises(KeyboardInterrupt):
+        sharpen(tmp_path / "run", Interrupted(progress, "train 3/"), **timed)
+    for line, left in progress.shown:
+        if left is not None:  # nothing is known of a stage that has just begun
+            assert 500 < left < 640, line
+    known = [line for line, left in progress.shown if left is not None]
+    assert any(line.startswith("before 16/16") for line in known) and any(line.startswith("train 2/") for line in known)
+    assert all(" left" in line for line in known)
+
+
+class Interrupted(Progress):
+    """Passes on to `watched`, until a line begins with `until`: then the user stops the run."""
+
+    def __init__(self, watched: Watched, until: str) -> None:
+        super().__init__(stream=open(os.devnull, "w"))  # noqa: SIM115
+        self.watched, self.until = watched, until
+
+    def show(self) -> None:
+        self.watched.shown.append((self.line(), self.seconds_left()))
+        if self.line().startswith(self.until):
+            raise KeyboardInterrupt
+
+
+def test_with_steps_the_time_left_is_known_once_a_step_was_taken(job: dict[str, Any], tmp_path: Path) -> None:
+    progress = Watched()
+    sharpen(tmp_path / "run", progress, **job)
+    left = {line: seconds for line, seconds in progress.shown}
+    training = [seconds for line, seconds in left.items() if line.startswith("train ") and seconds is not None]
+    assert len(training) >= 3
+    assert all(seconds is not None for line, seconds in left.items() if line.startswith("after 0/"))
+
+
+def test_the_time_is_over_before_training(job: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^the time was over before training began; set a larger `minutes` in "):
+        sharpen(tmp_path / "run", Watched(), **{**job, "minutes": 1e-6, "steps": None})
+
+
+def test_stages_are_not_done_again(job: dict[str, Any], whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    for name in ("report.html", "report.json", "stages/after.json"):
+        (run / name).unlink()
+    progress = Watched()
+    report = resume(run, progress)
+    assert {line.partition(" 0/")[0] for line, _ in progress.shown if " 0/" in line} == {"after"}
+    old = json.loads((whole / "report.json").read_text())
+    for name in ("before", "after", "statistics", "controls", "samples", "overlap"):
+        assert report[name] == old[name]
+
+
+def test_an_option_that_cannot_be_leaves_no_directory(job: dict[str, Any], tmp_path: Path) -> None:
+    for wrong in ({"level": 9}, {"task": "nope"}, {"model": str(tmp_path)}, {"colour": "red"}, {"minutes": 1}):
+        with pytest.raises(UsageError):
+            sharpen(tmp_path / "run", Watched(), **{**job, **wrong})
+        assert not (tmp_path / "run").exists(), wrong
