@@ -115,15 +115,16 @@ def test_a_full_disk_in_the_twin_is_no_failure_of_the_twin(
 
 def test_a_disk_that_is_full_at_a_sync(job: dict[str, Any], whole: Path, tmp_path: Path) -> None:
     """Every place where a file is made final may be the one that fails; the run goes on to the same end."""
-    sync, calls = os.fsync, 0
+    sync = os.fsync
+    kinds = {".config.toml", "stage", "metrics", "samples", "model", ".report.html"}
     refused: set[str] = set()
 
     def full(descriptor: int) -> None:
-        nonlocal calls
-        calls += 1
-        name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name.split(".")[0 if calls % 2 else -1]
-        if os.path.isfile(f"/proc/self/fd/{descriptor}") and name not in refused:
-            refused.add(name)
+        """Refuses the first file of each kind."""
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        kind = "stage" if path.parent.name == "stages" else path.name.rsplit(".", 2 if ".part" in path.name else 1)[0]
+        if kind in kinds - refused and path.is_file():
+            refused.add(kind)
             raise OSError(errno.ENOSPC, "No space left on device")
         sync(descriptor)
 
@@ -135,10 +136,10 @@ def test_a_disk_that_is_full_at_a_sync(job: dict[str, Any], whole: Path, tmp_pat
                 sharpen(run, Watched(), **job) if not (run / "config.toml").exists() else resume(run, Watched())
                 break
             except WorkFailed as failure:
-                assert "the disk is full" in str(failure)
+                assert "the disk is full: " in str(failure) and "free some space and go on" in str(failure)
         else:
             raise AssertionError("it never came to an end")
-    assert len(refused) >= 8
+    assert refused == kinds
     for log in ("metrics.jsonl", "samples.jsonl", "twin/metrics.jsonl"):
         assert (run / log).read_bytes() == (whole / log).read_bytes()
     assert not list(run.rglob("*.part"))
@@ -151,7 +152,8 @@ def test_the_time_left_counts_the_whole_run(job: dict[str, Any], tmp_path: Path)
         sharpen(tmp_path / "run", Interrupted(progress, "train 3/"), **timed)
     for line, left in progress.shown:
         if left is not None:  # nothing is known of a stage that has just begun
-            assert 500 < left < 640, line
+            # until the steps are planned this is exact; after that it follows their pace, here that of the first two
+            assert (580 < left < 610) or ("train" in line and 100 < left < 2000), line
     known = [line for line, left in progress.shown if left is not None]
     assert any(line.startswith("before 16/16") for line in known) and any(line.startswith("train 2/") for line in known)
     assert all(" left" in line for line in known)

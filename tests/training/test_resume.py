@@ -72,7 +72,7 @@ def test_killed_at_three_random_moments(lora: bool, model_folder: Path, uninterr
         while process.is_alive() and lines(tmp_path / "metrics.jsonl") < wanted and time.monotonic() < patience:
             time.sleep(0.001)
         time.sleep(chance.random() * 0.03)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.join()
         killed.append((process.exitcode, lines(tmp_path / "metrics.jsonl")))
     assert killed[0][0] == -signal.SIGKILL, killed  # later ones may come too late on a busy machine

@@ -1,4 +1,4 @@
-"""The training loop: it learns what is rewarded and nothing else, drops what cannot teach, and survives any death."""
+"""The training loop: it learns what is rewarded and nothing else, drops what cannot teach, and knows when to stop."""
 
 from __future__ import annotations
 
@@ -40,9 +40,6 @@ def mean_length(row: dict[str, Any], group_size: int = 8) -> float:
     return row["generated_tokens"] / (row["groups"] * group_size)
 
 
-# --- learning ---------------------------------------------------------------------------------------------
-
-
 def test_longer_is_better_is_learnt_and_a_coin_is_not(tmp_path: Path) -> None:
     """Twenty steps of 8 x 8 answers. The first step's answers come before any update."""
     rises: dict[str, list[float]] = {"length": [], "coin": []}
@@ -65,9 +62,6 @@ def test_a_verdict_is_learnt(tmp_path: Path) -> None:
     first, last = fmean(row["accuracy"] for row in rows[:2]), fmean(row["accuracy"] for row in rows[-4:])
     assert last > first + 0.25, [row["accuracy"] for row in rows]
     assert all(row["reward"] == row["accuracy"] for row in rows)
-
-
-# --- groups -----------------------------------------------------------------------------------------------
 
 
 def test_a_group_is_one_prompt_and_its_advantages_sum_to_zero(tmp_path: Path) -> None:
@@ -221,9 +215,6 @@ def test_the_coin_is_fair_and_deaf(tmp_path: Path) -> None:
     other = Completion((7, 8, 9), (-2.0,) * 3, "length", 3)
     assert coins == [random_reward(problem, other, Verdict.RIGHT, seed) for seed in range(4000)]
     assert [task_reward(problem, completion, verdict, 0) for verdict in Verdict] == [1.0, 0.0, 0.0, 0.0, 0.0]
-
-
-# --- giving up --------------------------------------------------------------------------------------------
 
 
 class Impossible(Digits):
