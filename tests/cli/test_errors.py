@@ -100,7 +100,7 @@ class Breaks(Base):
         return super().sample(seed, level)
 """
 RUN = ("--steps", 3, "--problems", 24, "--prompts", 4, "--group-size", 4, "--learning-rate", "1e-3", "--out", "new")
-TASK = ("--task", "mytask.py:Digits")
+TASK = ("--task", "digits")
 MINE = ("--model", "tiny", *TASK)
 
 

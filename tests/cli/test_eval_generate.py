@@ -37,7 +37,7 @@ def test_eval_prints_an_accuracy_with_its_interval(desk: Path) -> None:
 
 
 def test_eval_json(desk: Path) -> None:
-    command = ("eval", "tiny", "--task", "mytask.py:Digits", "--n", 40, "--json")
+    command = ("eval", "tiny", "--task", "digits", "--n", 40, "--json")
     found = json.loads(whet(*command, cwd=desk).out)
     assert found["accuracy"].keys() == {"mean", "low", "high", "n"} and found["accuracy"]["n"] == 40
     assert found["task"] == "digits" and found["level"] == 2 and found["model"] == "tiny" and found["style"] == "only"
@@ -48,7 +48,7 @@ def test_eval_json(desk: Path) -> None:
 
 
 def test_eval_with_samples(desk: Path) -> None:
-    command = ("eval", "tiny", "--task", "mytask.py:Digits", "--level", 1, "--n", 20, "--samples", 5)
+    command = ("eval", "tiny", "--task", "digits", "--level", 1, "--n", 20, "--samples", 5)
     found = json.loads(whet(*command, "--json", cwd=desk).out)
     assert [row["k"] for row in found["pass_at_k"]] == [1, 2, 4] and sum(found["verdicts"].values()) == 100
     means = [row["mean"] for row in found["pass_at_k"]]
@@ -57,7 +57,7 @@ def test_eval_with_samples(desk: Path) -> None:
 
 
 def test_styles_that_reason_get_room(desk: Path) -> None:
-    command = ("eval", "tiny", "--task", "mytask.py:Digits", "--n", 10, "--json", "--style")
+    command = ("eval", "tiny", "--task", "digits", "--n", 10, "--json", "--style")
     only, steps = (json.loads(whet(*command, style, cwd=desk).out) for style in ("only", "steps"))
     assert only["tokens_per_answer"] <= 6 < steps["tokens_per_answer"]
 
@@ -65,7 +65,7 @@ def test_styles_that_reason_get_room(desk: Path) -> None:
 def test_a_wrong_task_is_said_before_anything_is_begun(desk: Path) -> None:
     refused = whet("eval", "tiny", "--task", "nope", cwd=desk)
     assert refused.code == 2 and refused.err == f"whet: {refused.complaint}\n"
-    refused = whet("eval", "short", "--task", "mytask.py:Digits", cwd=desk)
+    refused = whet("eval", "short", "--task", "digits", cwd=desk)
     assert refused.code == 2 and "but the model takes 40 in all" in refused.complaint
 
 
@@ -105,9 +105,7 @@ def test_progress_on_a_terminal(desk: Path) -> None:
     reader = threading.Thread(target=_read, args=(terminal, shown), daemon=True)
     reader.start()
     options = ("--minutes", 5, "--problems", 24, "--prompts", 4, "--group-size", 4, "--no-twin", "--out", "run")
-    running = start(
-        "sharpen", "--model", "tiny", "--task", "mytask.py:Digits", *options, cwd=desk, terminal=os.ttyname(device)
-    )
+    running = start("sharpen", "--model", "tiny", "--task", "digits", *options, cwd=desk, terminal=os.ttyname(device))
     running.until(lambda: b"train " in shown)
     time.sleep(1)
     running.send(signal.SIGKILL)

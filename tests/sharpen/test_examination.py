@@ -165,10 +165,18 @@ def test_prompts_longer_than_the_model_takes() -> None:
     class Long(Numbers):
         padding = 60
 
+    class LongerLater(Numbers):
+        levels = (1, 2, 3)
+
+        def sample(self, seed: bytes, level: int) -> Problem:
+            problem = super().sample(seed, level)
+            return Problem("x" * 60 * (level - 1) + problem.question, problem.facts)
+
     exam = examine(Long(), problems=8)
     # eight worked examples do not fit; one question does, but for the style that asks for most words
     model = loaded(max_positions=120)
     assert exam.few_shot(model) is None
     assert "only" in exam.styles(model)["tried"] and "steps" not in exam.styles(model)["tried"]
+    assert examine(LongerLater(), problems=8).harder(model) is None
     with pytest.raises(PromptTooLong, match=r"has \d+ tokens and its answer may take 3, but the model takes 64 in all"):
         exam.greedy(loaded(max_positions=64))

@@ -163,9 +163,11 @@ def _statistics(exam: Examination, results: Results) -> dict[str, Any]:
     few_shot = results.few_shot
     return {
         "difference": paired_difference(results.before.first_right, after),
-        "versus_best_prompt": paired_difference(best, after),
-        "versus_few_shot": None if few_shot is None else paired_difference(few_shot.first_right, after),
-        # the pool holds the first problems only, so the pairs are those
+        "versus_best_prompt": paired_difference(best, after[: len(best)]),
+        "versus_few_shot": None
+        if few_shot is None
+        else paired_difference(few_shot.first_right, after[: len(few_shot.ids)]),
+        # rivals are measured on the first problems only, so the pairs are those
         "versus_self_consistency": paired_difference(votes, after[: len(votes)]),
         "looks": 1,
         "training_seeds": 1,

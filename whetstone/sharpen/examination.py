@@ -50,6 +50,7 @@ class Examination:
         self.style = task.styles()[settings.style]
         self.problems = self._stream("eval", level).take(settings.problems, distinct=True)
         self.pool_problems = self.problems[: settings.pool_problems]
+        self.rival_problems = self.problems[: max(settings.problems // 2, settings.pool_problems)]
         self.harder_level = next((other for other in task.levels if other > level), None)
         self.harder_problems: list[Problem] = []
         if self.harder_level is not None:
@@ -114,11 +115,14 @@ class Examination:
         )
 
     def harder(self, loaded: Loaded, progress: Progress | None = None) -> Measurement | None:
-        """The same one level up, where there is one."""
+        """The same one level up; None where there is none, or the model has no positions for its questions."""
         if not self.harder_problems:
             return None
         questioner = self._questioner(loaded, self.style, [])
-        return measure_greedy(questioner, self.harder_problems, self.task.max_new_tokens, progress)
+        try:
+            return measure_greedy(questioner, self.harder_problems, self.task.max_new_tokens, progress)
+        except PromptTooLong:
+            return None
 
     def pool(self, loaded: Loaded, progress: Progress | None = None) -> Measurement:
         """A pool of samples at temperature 1 on the first problems: pass@k, votes and sampled accuracy come from it."""
@@ -127,7 +131,7 @@ class Examination:
         return measure_sampled(questioner, self.pool_problems, count, room, self.keys.evaluation, progress)
 
     def few_shot(self, loaded: Loaded, progress: Progress | None = None) -> Measurement | None:
-        """Greedy with worked examples from the validation split in front.
+        """Greedy with worked examples from the validation split in front, on the first half of the problems.
 
         None where the task states no answers, or the model has no positions for so long a prompt.
         """
@@ -135,7 +139,7 @@ class Examination:
             return None
         questioner = self._questioner(loaded, self.style, self.examples)
         try:
-            return measure_greedy(questioner, self.problems, self.task.max_new_tokens, progress)
+            return measure_greedy(questioner, self.rival_problems, self.task.max_new_tokens, progress)
         except PromptTooLong:
             return None
 
@@ -158,9 +162,9 @@ class Examination:
         return {"best": best, "tried": {name: m.accuracy().to_dict() for name, m in tried.items()}}
 
     def in_style(self, loaded: Loaded, name: str, progress: Progress | None = None) -> Measurement:
-        """Greedy on the evaluation problems in another prompt style."""
+        """Greedy in another prompt style, on the first half of the evaluation problems: reasoning takes long."""
         questioner = self._questioner(loaded, self.task.styles()[name], [])
-        return measure_greedy(questioner, self.problems, self._room(name), progress)
+        return measure_greedy(questioner, self.rival_problems, self._room(name), progress)
 
     def _room(self, style: str) -> int:
         return self.task.max_new_tokens * (1 if style == self.style.name else REASONING_ROOM)

@@ -28,7 +28,7 @@ from whetstone.runs.progress import Progress, Stage
 from whetstone.sharpen import html
 from whetstone.sharpen.assemble import Results, assemble
 from whetstone.sharpen.examination import Examination, Keys
-from whetstone.sharpen.plan import OVERHEAD, Budget, Plan, plan_steps, seconds_ahead
+from whetstone.sharpen.plan import OVERHEAD, Budget, Plan, minutes_up, plan_steps, seconds_ahead
 from whetstone.sharpen.settings import Settings
 from whetstone.sharpen.stages import Stages
 from whetstone.sharpen.verdict import verdict_lines
@@ -129,7 +129,6 @@ class Sharpening:
         """A measuring stage of `wanted` answers with progress, done once; None where there is nothing to measure."""
 
         def compute() -> dict[str, Any]:
-            self._require_time()
             with self.progress.stage(name, wanted) as stage:
 
                 def show(done: int, _wanted: int) -> None:
@@ -148,16 +147,6 @@ class Sharpening:
         """Seconds left of the user's minutes, less what earlier processes spent; None without a limit."""
         left = self.budget.left()
         return None if left is None else left - self.stages.earlier
-
-    def _require_time(self) -> None:
-        """Raises UsageError when the user's minutes are over before training has begun."""
-        left = self._time_left()
-        if self.plan is None and left is not None and left < 0:
-            raise UsageError(self._too_short("the time was over before training began"))
-
-    def _too_short(self, why: str) -> str:
-        config = self.directory.config
-        return f"{why}; set a larger `minutes` in {config} and `whet resume {self.directory.path}`: nothing is lost"
 
     def _foresee(self, stage: Stage, step_seconds: float | None = None) -> None:
         """Tell the progress line how long the stages after this one will take."""
@@ -183,12 +172,16 @@ class Sharpening:
             harder = len(exam.harder_problems)
             results.harder_before = self._measure("harder before", harder, lambda show: exam.harder(loaded, show))
         if exam.examples:
-            results.few_shot = self._measure("few-shot", n, lambda show: exam.few_shot(loaded, show))
+            results.few_shot = self._measure(
+                "few-shot", len(exam.rival_problems), lambda show: exam.few_shot(loaded, show)
+            )
         styles = len(self.task.styles())
         results.styles = self._measure("prompt styles", styles, lambda show: exam.styles(loaded, show))
         best = results.styles["best"]
         if best != self.settings.style:
-            results.best_style = self._measure("best prompt", n, lambda show: exam.in_style(loaded, best, show))
+            results.best_style = self._measure(
+                "best prompt", len(exam.rival_problems), lambda show: exam.in_style(loaded, best, show)
+            )
         return results
 
     def _after(self, loaded: Loaded, results: Results) -> None:
@@ -212,10 +205,11 @@ class Sharpening:
             step_seconds += save_seconds / self.settings.save_every
             left = self._time_left()
             assert left is not None
-            try:
-                return plan_steps(left, step_seconds, self.stages.seconds, self.settings.twin, overhead).to_dict()
-            except UsageError as error:
-                raise UsageError(self._too_short(str(error))) from None
+            plan, over = plan_steps(left, step_seconds, self.stages.seconds, self.settings.twin, overhead)
+            if over:
+                late = f"{plan.steps} steps will take about {minutes_up(over)} min more than asked"
+                self.progress.message(f"this machine is slow today: {late}")
+            return plan.to_dict()
 
         return Plan(**self.stages.once("plan", compute))
 

@@ -8,13 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from whetstone.errors import UsageError
-
 # Of the time for optimizer steps, the share that the real run gets; the twin has the rest.
 TRAINING_SHARE = 0.68
 # Importing torch before the clock runs, and drawing the report, in seconds.
 OVERHEAD = 6.0
-FEWEST_STEPS = 3
+FEWEST_STEPS = 8
 # What was measured before training is measured again after it, and takes about as long.
 AGAIN = {"after": "before", "samples after": "samples_before", "harder after": "harder_before"}
 
@@ -56,23 +54,19 @@ class Budget:
 
 def plan_steps(
     left: float, step_seconds: float, stage_seconds: Mapping[str, float], twin: bool, overhead: float = OVERHEAD
-) -> Plan:
+) -> tuple[Plan, float]:
     """Divide the `left` seconds between training, its twin, what is measured after them, and `overhead`.
 
-    Raises UsageError when not even a few steps fit, saying how many minutes are missing.
+    Returns the plan and the seconds by which it exceeds `left`: on a machine too slow for a few steps the run takes
+    longer than asked, for a run that ends without a result helps nobody.
     """
     again = sum(stage_seconds.get(before, 0.0) for before in AGAIN.values())
     reserve = stage_seconds.get("before", 0.0) + overhead / 2
     share = TRAINING_SHARE if twin else 1.0
     free = left - again - overhead - (reserve if twin else 0.0)
-    steps = int(free * share / step_seconds)
-    if steps < FEWEST_STEPS:
-        missing = FEWEST_STEPS * step_seconds / share - free
-        raise UsageError(
-            f"the time is too short for {FEWEST_STEPS} steps of {step_seconds:.1f} s and what is measured after them: "
-            f"about {minutes_up(missing)} minutes more are needed"
-        )
-    return Plan(steps, steps if twin else 0, reserve, step_seconds)
+    steps = max(FEWEST_STEPS, int(free * share / step_seconds))
+    over = max(0.0, steps * step_seconds - free * share)
+    return Plan(steps, steps if twin else 0, reserve, step_seconds), over
 
 
 def minutes_up(seconds: float) -> str:

@@ -49,7 +49,7 @@ class Settings(BaseModel):
     lora_rank: int = Field(default=32, ge=1)
     style: str = "only"
     problems: int = Field(default=500, ge=8)
-    pool_problems: int = Field(default=100, ge=4)
+    pool_problems: int = Field(default=64, ge=4)
     pool_samples: int = Field(default=16, ge=2)
     twin: bool = True
     save_every: int = Field(default=5, ge=1)
