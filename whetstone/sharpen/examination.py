@@ -120,7 +120,8 @@ class Examination:
             return None
         questioner = self._questioner(loaded, self.style, [])
         try:
-            return measure_greedy(questioner, self.harder_problems, self.task.max_new_tokens, progress)
+            # longer problems have longer answers: the limit that fits this level would cut off the next one's
+            return measure_greedy(questioner, self.harder_problems, 2 * self.task.max_new_tokens, progress)
         except PromptTooLong:
             return None
 
