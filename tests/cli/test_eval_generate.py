@@ -86,8 +86,8 @@ def test_generate_several_as_json(desk: Path) -> None:
         assert row.keys() == {"text", "finish", "ids", "logprobs"} and len(row["ids"]) == len(row["logprobs"]) <= 7
         assert all(logprob < 0 and math.isfinite(logprob) for logprob in row["logprobs"])
     shifted = [json.loads(line) for line in whet(*command, "--seed", 1, cwd=desk).out.splitlines()]
-    # the seed counts on from one answer to the next
-    assert [row["ids"] for row in shifted[:2]] == [row["ids"] for row in rows[1:]]
+    # neighbouring seeds share no answers
+    assert not {tuple(row["ids"]) for row in shifted} & {tuple(row["ids"]) for row in rows}
 
 
 def test_generate_stays_inside_the_model(desk: Path) -> None:

@@ -190,9 +190,6 @@ def test_another_task_or_model_is_noticed(desk: Path) -> None:
     assert refused.code == 2 and f"the model {folder}/tiny changed" in refused.complaint
 
 
-HIDDEN = pytest.mark.xfail(reason="models.files.write_tensors does not tell a full disk from other failures")
-
-
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
     folder.mkdir()
@@ -206,7 +203,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-@pytest.mark.parametrize("size", ["24k", pytest.param("100k", marks=HIDDEN), pytest.param("200k", marks=HIDDEN)])
+@pytest.mark.parametrize("size", ["24k", "100k", "200k"])
 def test_a_full_disk_is_one_line_and_loses_nothing(desk: Path, size: str) -> None:
     """In the stages before, in the logs, in a checkpoint."""
     folder = desk / f"disk-{size}"

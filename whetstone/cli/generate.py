@@ -37,7 +37,7 @@ def generate(
     loaded = load(model, device)
     messages = [] if system is None else [{"role": "system", "content": system}]
     messages.append({"role": "user", "content": sys.stdin.read() if prompt == "-" else prompt})
-    request = Request(tuple(loaded.tokenizer.chat_ids(messages)), tuple(seed + i for i in range(n)))
+    request = Request(tuple(loaded.tokenizer.chat_ids(messages)), tuple(_seed(seed, i) for i in range(n)))
     room = loaded.model.config.max_positions - len(request.prompt_ids)
     if room < 1:
         raise UsageError(
@@ -57,3 +57,10 @@ def generate(
             print(json.dumps(row, ensure_ascii=False))
         else:
             print(text)
+
+
+def _seed(seed: int, answer: int) -> int:
+    """A hash, so that neighbouring seeds share no answers."""
+    from whetstone.tasks.keys import problem_seed
+
+    return int.from_bytes(problem_seed(str(seed).encode(), "generate", "", "", answer)[:8], "big")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +44,12 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     """Write one safetensors file, as open to others as any new file (the library alone makes it private)."""
-    save_file(tensors, path, metadata={"format": "pt"})
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as failure:
+        if "os error 28" in str(failure):  # the library hides the error's number in its text
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from failure
+        raise
     path.chmod(new_file_mode())
 
 

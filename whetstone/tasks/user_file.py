@@ -81,6 +81,10 @@ class UserTask(Task):
         result: str | None = self._ask("answer", {"problem": asdict(problem)}, self._sample_seconds)
         return result
 
+    def final_answer(self, text: str) -> str | None:
+        result: str | None = self._ask("final_answer", {"text": text}, self._check_seconds)
+        return result
+
     def styles(self) -> dict[str, PromptStyle]:
         return dict(self._styles)
 
@@ -168,6 +172,11 @@ class _Host:
         _require(answer is None or isinstance(answer, str), self.path, "answer", "a text or None")
         return answer
 
+    def final_answer(self, text: str) -> str | None:
+        answer = self.task.final_answer(text)
+        _require(answer is None or isinstance(answer, str), self.path, "final_answer", "a text or None")
+        return answer
+
 
 def _fingerprint(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -209,7 +218,7 @@ def main() -> None:
     host = _Host(path, class_name, fingerprint)
     handlers = {
         method.__name__: method
-        for method in (host.describe, host.sample, host.check, host.canonical_facts, host.answer)
+        for method in (host.describe, host.sample, host.check, host.canonical_facts, host.answer, host.final_answer)
     }
     serve({"start": host.load, **handlers}, user_file=path)  # the start has a longer limit than other calls
 

@@ -2,7 +2,7 @@
 
 Defaults and their sources: mean-centred advantages without division by the deviation (Dr. GRPO, arXiv 2503.20783),
 ratio against the sampler's own log-probability inside a probability trust region (DPPO, arXiv 2602.04879), one
-optimizer step per batch, loss over all response tokens of the batch, no KL term, temperature 1.
+optimizer step per batch, loss over all response tokens of the batch, no KL term.
 """
 
 from __future__ import annotations
@@ -182,7 +182,9 @@ class Run:
         if broken * 2 > len(verdicts):
             reason = getattr(self.setup.task, "last_error", None) or "no reason given"
             raise WorkFailed(f"the task's check() failed on {broken} of {len(verdicts)} answers: {reason}")
-        self.hopeless = 0 if batch.kept else self.hopeless + 1
+        # Counts the steps from the first one on: a run that has learned goes on to its report, even if all is right.
+        never_any = not batch.kept and self.hopeless == self.trainer.steps - 1
+        self.hopeless = self.hopeless + 1 if never_any else 0
         if self.hopeless >= HOPELESS_STEPS:
             right = sum(verdict is Verdict.RIGHT for verdict in verdicts)
             if right == len(verdicts):
