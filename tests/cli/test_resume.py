@@ -119,7 +119,8 @@ def test_ctrl_c_between_the_steps_and_twice(desk: Path) -> None:
     running.send(signal.SIGINT)
     running.until(lambda: "press Ctrl-C again" in running.messages)
     running.send(signal.SIGINT)
-    assert running.finish().code == 130
+    # on a busy machine the first Ctrl-C can come after the last step, and the run be over before the second
+    assert (running.finish().code == 130) != (run / "report.html").exists()
     assert whet("resume", run.name, cwd=desk).code == 0
     assert_same(run, desk / "whole")
 

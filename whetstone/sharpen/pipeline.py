@@ -68,10 +68,10 @@ class Sharpening:
         self.plan = plan = self._plan(loaded)
         with self._ctrl_c() as asked:
             run = self._train(loaded, "train", self.directory.path, task_reward, plan.steps, asked)
-            if asked():
-                raise Stopped
             trained = {"totals": run.totals, "ledger_root": run.ledger.root(), "trained_on": len(run.ledger)}
             shared = sum(identity in run.ledger for identity in results.before.ids)
+        if asked():  # outside the block, where no signal can come between the question and its end
+            raise Stopped
         self._after(loaded, results)
         results.training = {**trained, "steps": plan.steps, "shared": shared}
         del loaded, run
