@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from tests.tiny import tiny_folder, tiny_model
-from whetstone.engine.engine import IDLE_SHARE, Engine
+from whetstone.engine.engine import Engine
 from whetstone.engine.protocol import Completion, Request, SamplingParams
+from whetstone.engine.step import BLOCK
 from whetstone.errors import WorkFailed
 from whetstone.models.decoder import Decoder, Linear
 from whetstone.models.loading import load
@@ -110,25 +111,26 @@ def test_other_requests_change_nothing(model: Decoder, sampled: list[list[Comple
         assert_same(Engine(model).sample([request], PARAMS), [group])
 
 
-def test_a_small_cache_splits_the_batch_with_the_same_result(
-    model: Decoder, sampled: list[list[Completion]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("blocks", [2, 3, 5, 9])
+def test_a_small_cache_pushes_branches_out_with_the_same_result(
+    model: Decoder, sampled: list[list[Completion]], blocks: int
 ) -> None:
-    sizes: list[int] = []
-    decode = Engine._decode
+    engine = Engine(model, cache_bytes=blocks * BLOCK * model.config.kv_bytes_per_token)
+    assert engine.pool.count == blocks
+    assert_same(engine.sample(some_requests(), PARAMS), sampled)
+    assert engine.pool.used == 0 and (engine.stats.preemptions > 0 or blocks == 9)
+    whole_cache = tuple(range(5 * 3)), blocks * BLOCK - 15
+    engine.sample([Request(whole_cache[0], (1,))], SamplingParams(whole_cache[1]))
+    with pytest.raises(ValueError, match="the cache holds"):
+        engine.sample([Request(whole_cache[0], (1,))], SamplingParams(whole_cache[1] + 1))
 
-    def counted(self: Engine, requests: Sequence[Request], batch: list, params: SamplingParams) -> Iterator[int]:
-        widest = max(len(requests[s.request].prompt_ids) for s in batch) + params.max_new_tokens
-        assert len(batch) == 1 or len(batch) * widest * model.config.kv_bytes_per_token <= self.cache_bytes
-        sizes.append(len(batch))
-        return decode(self, requests, batch, params)
 
-    monkeypatch.setattr(Engine, "_decode", counted)
-    for rows in (0, 1, 2.5, 6):
-        limit = int(rows * (16 + 12) * model.config.kv_bytes_per_token)
-        sizes.clear()
-        assert_same(Engine(model, cache_bytes=limit).sample(some_requests(), PARAMS), sampled)
-        assert sum(sizes) == 20 and len(sizes) > 2
-        assert rows > 0 or set(sizes) == {1}  # too small for a single row: one at a time all the same
+@pytest.mark.parametrize("chunk", [1, 3, 7])
+def test_prompts_in_chunks_change_nothing(model: Decoder, sampled: list[list[Completion]], chunk: int) -> None:
+    passes = rows_through(
+        model, lambda: assert_same(Engine(model, chunk=chunk).sample(some_requests(), PARAMS), sampled)
+    )
+    assert max(passes) <= 20 + chunk
 
 
 def rows_through(model: Decoder, work: Callable[[], object]) -> list[int]:
@@ -146,24 +148,27 @@ def test_a_prompt_is_computed_once_for_its_group(model: Decoder) -> None:
     request = Request(tuple(range(20, 40)), tuple(range(16)))
     once = SamplingParams(1)
     assert rows_through(model, lambda: Engine(model).sample([request], once)) == [20]
+    # full blocks of a common opening are computed once, in the very step in which the first prompt computes them
     same_opening = [Request((*range(20, 39), end), (1, 2, 3)) for end in (50, 51, 52)]
-    assert rows_through(model, lambda: Engine(model).sample(same_opening, once)) == [19 + 3]
-    assert rows_through(model, lambda: Engine(model).sample([request, request], once)) == [20]
+    assert rows_through(model, lambda: Engine(model).sample(same_opening, once)) == [20 + 4 + 4]
+    assert rows_through(model, lambda: Engine(model).sample([request, request], once)) == [20 + 4]
+    engine = Engine(model)
+    assert rows_through(model, lambda: [engine.sample([request], once) for _ in range(3)]) == [20, 4, 4]
+    assert engine.stats.cached_tokens == 2 * BLOCK
 
 
-def test_finished_rows_leave_the_batch(model: Decoder) -> None:
+def test_what_sequences_have_in_common_is_computed_once(model: Decoder) -> None:
+    """Sequences of a group that have chosen the same tokens so far are one row, and finished ones are none."""
     request = Request((30, 31, 32), tuple(range(64)))
     params = SamplingParams(24, stop_ids=STOP)
     groups: list[list[Completion]] = []
     passes = rows_through(model, lambda: groups.extend(Engine(model).sample([request], params)))
-    lengths = [len(completion.ids) for completion in groups[0]]
-    assert len(set(lengths)) > 5, "the test needs sequences of unlike lengths"
     prompt, *steps = passes
-    assert prompt == 3 and len(steps) == max(lengths) - 1
-    for position, rows in enumerate(steps, start=1):
-        active = sum(length > position for length in lengths)
-        assert active <= rows <= active / (1 - IDLE_SHARE)
-    assert sum(steps) < 0.6 * 64 * max(lengths)
+    running = [[c.ids[:place] for c in groups[0] if len(c.ids) > place] for place in range(1, len(steps) + 1)]
+    assert prompt == 3 and steps == [len(set(each)) for each in running]
+    assert sum(steps) < sum(len(each) for each in running), "the test needs answers that begin alike"
+    greedy = rows_through(model, lambda: Engine(model).sample([request], SamplingParams(24, 0.0)))
+    assert greedy == [3, *[1] * 23]
 
 
 def test_stop_ids_end_an_answer(model: Decoder, sampled: list[list[Completion]]) -> None:
@@ -314,7 +319,7 @@ def test_a_model_that_answers_no_number_is_one_clear_line(bad: float, temperatur
 
 def test_bad_arguments(model: Decoder) -> None:
     engine = Engine(model)
-    with pytest.raises(ValueError, match="every prompt needs a token"):
+    with pytest.raises(ValueError, match="every request needs a token"):
         engine.sample([Request((5,), (1,)), Request((), (1,))], PARAMS)
     for room in (0, -1):
         with pytest.raises(ValueError, match="at least 1"):

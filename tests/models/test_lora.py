@@ -15,10 +15,9 @@ from transformers import AutoModelForCausalLM
 from tests.models.tiny import oracle, our_logits, relative_error, saved, some_ids, their_logits
 from whetstone.errors import UsageError
 from whetstone.models.checkpoint import load_folder, save_folder
-from whetstone.models.decoder import Decoder, narrow_weights
+from whetstone.models.decoder import Decoder
 from whetstone.models.lora import (
     apply_lora,
-    folded,
     load_adapter,
     lora_parameters,
     merged_weights,
@@ -76,30 +75,15 @@ def test_an_adapter_of_ours_gives_the_same_logits_in_peft(targets: str | list[st
     assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())["base_model_name_or_path"]
 
 
-def test_merged_folded_and_unmerged_answer_alike(tmp_path: Path) -> None:
+def test_merged_and_unmerged_answer_alike(tmp_path: Path) -> None:
     model = adapted("llama-biases", tmp_path / "base")
     apart = our_logits(model, IDS)
-    weights = {name: tensor.clone() for name, tensor in model.named_parameters()}
-    with folded(model):
-        assert not lora_parameters(model)
-        assert relative_error(our_logits(model, IDS), apart) <= 1e-5
-    assert torch.equal(our_logits(model, IDS), apart)
-    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.named_parameters())
     save_folder(model, tmp_path / "merged")
     whole, _ = load_folder(tmp_path / "merged")
     assert relative_error(our_logits(whole, IDS), apart) <= 1e-5
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", attn_implementation="eager")
     assert relative_error(their_logits(theirs, IDS), apart) <= 1e-4
     assert merged_weights(whole).keys() == dict(whole.named_parameters()).keys()
-
-
-def test_folding_inside_narrow_weights_is_refused(tmp_path: Path) -> None:
-    model = adapted("qwen3", tmp_path)
-    model.compute_dtype = torch.bfloat16
-    with narrow_weights(model), pytest.raises(RuntimeError, match="around"), folded(model):
-        pass
-    with folded(model), narrow_weights(model):
-        pass
 
 
 def test_fresh_adapters_change_nothing_and_are_all_that_trains(tmp_path: Path) -> None:

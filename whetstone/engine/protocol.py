@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-Finish = Literal["stop", "length"]
+import numpy as np
+
+# "cancelled": whoever asked no longer wants it; "error" and "refused" come from endpoints only
+Finish = Literal["stop", "length", "cancelled", "error", "refused"]
 
 
 @dataclass(frozen=True)
@@ -17,24 +20,92 @@ class Request:
     seeds: tuple[int, ...]
 
 
+class Constraint(Protocol):
+    """Which tokens may come next (structured output). One object follows one text."""
+
+    def mask(self) -> np.ndarray:
+        """Boolean [V]: True where the token is allowed."""
+        ...
+
+    def accept(self, token: int) -> None:
+        """The token that was chosen."""
+        ...
+
+    def fork(self) -> Constraint:
+        """An independent copy in the same state."""
+        ...
+
+
 @dataclass(frozen=True)
 class SamplingParams:
-    """`temperature` 0 is greedy. Nothing truncates the distribution: a truncated one biases the policy ratio."""
+    """How tokens are chosen. The defaults sample the model's own distribution: training needs it whole, for a
+    truncated one biases the policy ratio.
+
+    `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 truncate nothing. `repetition_penalty` divides the
+    positive and multiplies the negative logits of tokens in prompt or answer (Keskar et al. 2019); `presence_penalty`
+    and `frequency_penalty` are OpenAI's, over the answer. `logit_bias` is added last. `top_logprobs`: how many
+    alternatives to report for each token. `constraint` is the state before the answer's first token.
+    """
 
     max_new_tokens: int
     temperature: float = 1.0
     stop_ids: frozenset[int] = frozenset()
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    top_logprobs: int = 0
+    constraint: Constraint | None = None
+
+    def __post_init__(self) -> None:
+        limits = {
+            "max_new_tokens must be at least 1": self.max_new_tokens >= 1,
+            "temperature must be 0 or more, and finite": 0 <= self.temperature < float("inf"),
+            "top_k must be 0 (off) or more": self.top_k >= 0,
+            "top_p must be above 0 and at most 1": 0 < self.top_p <= 1,
+            "min_p must be from 0 to 1": 0 <= self.min_p <= 1,
+            "repetition_penalty must be above 0": self.repetition_penalty > 0,
+            "top_logprobs must be 0 or more": self.top_logprobs >= 0,
+        }
+        for rule, kept in limits.items():
+            if not kept:
+                raise ValueError(rule)
+
+    @property
+    def edits(self) -> bool:
+        """Whether logits are changed by what was said before, or by the caller."""
+        penalised = self.repetition_penalty != 1 or self.presence_penalty != 0 or self.frequency_penalty != 0
+        return penalised or bool(self.logit_bias) or self.constraint is not None
+
+    @property
+    def truncates(self) -> bool:
+        """Whether tokens of the tail can never be chosen."""
+        return self.temperature > 0 and (self.top_k > 0 or self.top_p < 1 or self.min_p > 0)
+
+
+@dataclass(frozen=True)
+class TopLogprobs:
+    """The model's own distribution at one place, at temperature 1 and before anything else: the likeliest `ids` with
+    their log-probabilities, and that of the token that was chosen. Nats."""
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    chosen: float
 
 
 @dataclass(frozen=True)
 class Completion:
     """What the model wrote. `ids` include the stop id where there is one; `logprobs` are of the distribution that
-    was sampled (for greedy: of the model at temperature 1), in nats, one per id."""
+    was sampled before its tail was cut (for greedy: of the model at temperature 1), in nats, one per id."""
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish: Finish
     weight_version: int
+    top: tuple[TopLogprobs, ...] = ()  # one per id where they were asked for
 
 
 Progress = Callable[[int, int], None]  # completions done, completions wanted

@@ -2,7 +2,7 @@
 
 Tokens are flat, shape [N, D]: no linear layer ever touches padding. How tokens see each other is not the
 decoder's business: every attention layer hands its queries, keys and values to an `AttentionContext`, which is
-a tree of shared prefixes in training (`models/packing.py`) or a key-value cache in generation (`engine/cache.py`).
+a tree of shared prefixes in training (`models/packing.py`) or a cache in generation (`engine/torch_runner.py`).
 So training and generation run this same code on the same tensors (DESIGN law 1).
 
 Shapes in names: N tokens, D width, H query heads, G key-value heads, E head size, V vocabulary.
@@ -12,8 +12,6 @@ Parameters are fp32 masters; activations may be narrower, then each `Linear` cas
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -39,7 +37,7 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
         self.adapter: nn.Module | None = None
-        self.narrow: Tensor | None = None  # the weight in the compute dtype, held by `narrow_weights` only
+        self.narrow: Tensor | None = None  # the weight in the compute dtype, lent by the engine's runner
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight if self.narrow is None else self.narrow
@@ -214,18 +212,6 @@ class Decoder(nn.Module):
         return self
 
 
-@contextmanager
-def narrow_weights(model: Decoder) -> Iterator[None]:
-    """Hold each linear weight in the compute dtype while generating, so that a step does not cast them all again.
-
-    Does nothing where the two dtypes agree: then the engine reads the very tensors that are trained.
-    """
-    linears = [module for module in model.layers.modules() if isinstance(module, Linear)]
-    linears = [linear for linear in linears if linear.weight.dtype != model.compute_dtype]
-    try:
-        for linear in linears:
-            linear.narrow = linear.weight.detach().to(model.compute_dtype)
-        yield
-    finally:
-        for linear in linears:
-            linear.narrow = None
+def weights_state(model: Decoder) -> tuple[tuple[int, int], ...]:
+    """Changes whenever a parameter is written to or replaced: where each one lies, and how often it was changed."""
+    return tuple((parameter.data_ptr(), parameter._version) for parameter in model.parameters())

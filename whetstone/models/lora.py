@@ -7,8 +7,7 @@ the other way round.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,27 +97,6 @@ def merged_weights(model: Decoder) -> dict[str, Tensor]:
     for name, linear, adapter in _adapters(model):
         weights[f"{name}.weight"] = linear.weight + adapter.delta().to(linear.weight.dtype)
     return weights
-
-
-@contextmanager
-def folded(model: Decoder) -> Iterator[None]:
-    """Generate at the speed of the bare model: within the block the adapters' terms stand inside the weights.
-
-    The frozen weights are set aside and put back untouched, so nothing drifts by rounding.
-    Enter it outside `narrow_weights`, never inside.
-    """
-    held = [(linear, linear.weight.data, adapter) for _, linear, adapter in _adapters(model)]
-    if any(linear.narrow is not None for linear, _, _ in held):
-        raise RuntimeError("folded() goes around narrow_weights(), not into it")
-    try:
-        for linear, weight, adapter in held:
-            with torch.no_grad():
-                linear.weight.data = weight + adapter.delta().to(weight.dtype)
-            linear.adapter = None
-        yield
-    finally:
-        for linear, weight, adapter in held:
-            linear.weight.data, linear.adapter = weight, adapter
 
 
 def save_adapter(model: Decoder, path: str | Path, base: str = "") -> None:
