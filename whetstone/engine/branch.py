@@ -33,8 +33,6 @@ class Job:
     request: Request
     params: SamplingParams
     listener: Listener
-    number: int  # the order of arrival
-    cancelled: bool = False
 
 
 @dataclass(eq=False)

@@ -7,6 +7,7 @@ native runner not even on that.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from whetstone.engine.step import BLOCK, Runner
 from whetstone.engine.torch_runner import TorchRunner
 from whetstone.errors import WorkFailed
 from whetstone.models.decoder import Decoder
+
+_log = logging.getLogger(__name__)
 
 CHUNK = {"cpu": 512, "cuda": 8192}  # tokens of prompts in one step
 # Guessing pays while a step's cost hardly grows with its rows.
@@ -72,7 +75,6 @@ class Engine:
         self.pool = BlockPool(blocks)
         tokens = CHUNK.get(model.device.type, CHUNK["cpu"]) if chunk is None else chunk
         self.scheduler = Scheduler(self.pool, self.runner.copy_block, max_rows, tokens)
-        self._arrivals = 0
 
     @property
     def idle(self) -> bool:
@@ -84,18 +86,20 @@ class Engine:
         """Tokens that one request may have, prompt and answer together: positions of the model, and the cache."""
         return min(self.model.config.max_positions, self.pool.count * BLOCK)
 
-    def add(self, request: Request, params: SamplingParams, listener: Listener) -> Job:
-        """Queue one request; `step` does the work and `listener` hears of it.
-
-        Raises ValueError for an empty prompt, no seed, or a request that could never fit.
-        """
+    def check(self, request: Request, params: SamplingParams) -> None:
+        """Raises ValueError for an empty prompt, an unknown token, no seed, or a request that could never fit."""
         if not request.prompt_ids or not request.seeds:
             raise ValueError("every request needs a token and a seed")
+        if not 0 <= min(request.prompt_ids) <= max(request.prompt_ids) < self.model.config.vocab_size:
+            raise ValueError(f"token ids go from 0 to {self.model.config.vocab_size - 1}")
         room = len(request.prompt_ids) + params.max_new_tokens
         if room > self.pool.count * BLOCK:
             raise ValueError(f"the request may take {room} tokens, but the cache holds {self.pool.count * BLOCK}")
-        job = Job(request, params, listener, self._arrivals)
-        self._arrivals += 1
+
+    def add(self, request: Request, params: SamplingParams, listener: Listener) -> Job:
+        """Queue one request; `step` does the work and `listener` hears of it. Raises ValueError as `check` does."""
+        self.check(request, params)
+        job = Job(request, params, listener)
         self.stats.requests += 1
         self.stats.prompt_tokens += len(request.prompt_ids)
         sequences = [Sequence(job, member, seed) for member, seed in enumerate(request.seeds)]
@@ -108,9 +112,12 @@ class Engine:
 
     def cancel(self, job: Job) -> None:
         """Nobody wants the request's answers any more: its sequences end as "cancelled", now."""
-        job.cancelled = True
-        for branch in [b for b in (*self.scheduler.running, *self.scheduler.waiting) if b.job is job]:
-            self._end(branch, "cancelled")
+        self._end([branch for branch in self.scheduler.branches if branch.job is job], "cancelled")
+
+    def cancel_all(self, finish: Finish) -> None:
+        """End everything, and forget what is cached: a step may have failed half-way."""
+        self._end(self.scheduler.branches, finish)
+        self.pool.forget_all()
 
     def step(self) -> bool:
         """Compute one step and tell the listeners; False when there was nothing to do.
@@ -175,8 +182,9 @@ class Engine:
         row_of_I: list[int] = []
         items: list[Sequence] = []
         places: list[int] = []
+        stuck: set[Branch] = set()
         for branch in ready:
-            allowed = None if branch.constraint is None else branch.constraint.mask()
+            allowed = self._allowed(branch, stuck)
             said = branch.generated
             for guessed in range(len(branch.draft) + 1):
                 row_of_I += [len(rows)] * len(branch.sequences)
@@ -191,7 +199,25 @@ class Engine:
             count = len(branch.sequences)
             spans = [first + count * guessed for guessed in range(len(branch.draft) + 1)]
             first += count * len(spans)
-            self._grow(branch, spans, chosen)
+            if branch in stuck:
+                self._end([branch], "error")
+            else:
+                self._grow(branch, spans, chosen)
+
+    @staticmethod
+    def _allowed(branch: Branch, stuck: set[Branch]) -> np.ndarray | None:
+        """What the branch's constraint allows. One that fails, or allows nothing, ends its own branch only."""
+        if branch.constraint is None:
+            return None
+        try:
+            allowed = branch.constraint.mask()
+        except Exception as error:
+            _log.warning("a constraint failed: %s", error)
+            allowed = np.zeros(0, dtype=bool)
+        if allowed.any():
+            return allowed
+        stuck.add(branch)
+        return None
 
     def _grow(self, branch: Branch, spans: list[int], chosen: _Chosen) -> None:
         """Give the branch's sequences their tokens; with guesses, as long as all of them agree with the guess."""
@@ -210,14 +236,25 @@ class Engine:
             for token in tokens[1:]:
                 child = branch.fork(followers[token])
                 self.scheduler.fork(branch, child)
-                child.append(token)
+                self._append(child, token)
             branch.sequences = followers[tokens[0]]
-            branch.append(tokens[0])
+            if not self._append(branch, tokens[0]):
+                return
             together = len(branch.sequences) * len(spans) == total  # the items of the next guess are in this order
             if not together or guessed == len(draft) or draft[guessed] != tokens[0]:
                 return
             branch.computed += 1
             self.stats.guessed_right += 1
+
+    def _append(self, branch: Branch, token: int) -> bool:
+        """Add the token to the branch; False when its constraint does not take it, which ends the branch."""
+        try:
+            branch.append(token)
+        except Exception as error:
+            _log.warning("a constraint failed: %s", error)
+            self._end([branch], "error")
+            return False
+        return True
 
     def _give(self, sequence: Sequence, item: int, chosen: _Chosen) -> bool:
         """Append one token to a sequence; whether it goes on."""
@@ -241,10 +278,11 @@ class Engine:
         self.stats.completions += 1
         sequence.job.listener.finished(sequence.member, sequence.completion(finish, self.weight_version))
 
-    def _end(self, branch: Branch, finish: Finish) -> None:
-        self.scheduler.drop(branch)
-        for sequence in branch.sequences:
-            self._finish(sequence, finish)
+    def _end(self, branches: Many[Branch], finish: Finish) -> None:
+        for branch in branches:
+            self.scheduler.drop(branch)
+            for sequence in branch.sequences:
+                self._finish(sequence, finish)
 
 
 @dataclass

@@ -45,6 +45,11 @@ class Scheduler:
     def idle(self) -> bool:
         return not self.waiting and not self.running
 
+    @property
+    def branches(self) -> list[Branch]:
+        """All of them, running and waiting."""
+        return [*self.running, *self.waiting]
+
     def plan(self) -> list[Work]:
         """Decide the next step, take the blocks for it and count its tokens as computed."""
         preempted = self.preempted
