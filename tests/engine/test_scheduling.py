@@ -1,0 +1,209 @@
+"""Whatever comes, goes, waits or is pushed out: every answer is the one that its request gets alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.tiny import tiny_model
+from whetstone.engine.branch import Job
+from whetstone.engine.engine import Engine
+from whetstone.engine.protocol import Completion, Request, SamplingParams, TopLogprobs
+from whetstone.engine.step import BLOCK
+from whetstone.models.decoder import Decoder
+
+MODEL = tiny_model(seed=11)
+STOP = frozenset(range(1, 9))
+
+
+@dataclass
+class Heard:
+    """Listens, and says "stop" after `enough` tokens of a member."""
+
+    enough: int = 10**9
+    tokens: dict[int, list[int]] = field(default_factory=dict)
+    done: dict[int, Completion] = field(default_factory=dict)
+
+    def token(self, member: int, token: int, logprob: float, top: TopLogprobs | None) -> bool:
+        assert member not in self.done
+        self.tokens.setdefault(member, []).append(token)
+        return len(self.tokens[member]) >= self.enough
+
+    def finished(self, member: int, completion: Completion) -> None:
+        assert member not in self.done
+        self.done[member] = completion
+
+
+def engine_of(blocks: int, model: Decoder = MODEL, **options: object) -> Engine:
+    return Engine(model, cache_bytes=blocks * BLOCK * model.config.kv_bytes_per_token, **options)  # type: ignore[arg-type]
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[Request, SamplingParams]:
+    """A few openings that blocks can share, then something of their own."""
+    opening = draw(st.sampled_from([0, 5, BLOCK, 2 * BLOCK, 2 * BLOCK + 3]))
+    own = draw(st.lists(st.integers(0, 83), min_size=1, max_size=20))
+    seeds = draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=4))
+    params = SamplingParams(
+        max_new_tokens=draw(st.integers(1, 25)),
+        temperature=draw(st.sampled_from([0.0, 0.5, 1.0])),
+        stop_ids=draw(st.sampled_from([frozenset[int](), STOP])),
+        top_k=draw(st.sampled_from([0, 0, 5])),
+        presence_penalty=draw(st.sampled_from([0.0, 0.0, 0.7])),
+    )
+    return Request((*range(20, 20 + opening), *own), tuple(seeds)), params
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(requests(), st.integers(0, 6)), min_size=1, max_size=7),
+    st.integers(6, 14),
+    st.sampled_from([1, 4, 512]),
+    st.sampled_from([2, 5, 128]),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_any_schedule_gives_each_request_its_own_answer(arrivals, blocks, chunk, max_rows, guess, chance) -> None:  # type: ignore[no-untyped-def]
+    engine = engine_of(blocks, chunk=chunk, max_rows=max_rows, guess=guess)
+    heard: list[tuple[Heard, Request, SamplingParams, Job]] = []
+    cancelled: set[int] = set()
+    for (request, params), pause in arrivals:
+        listener = Heard()
+        heard.append((listener, request, params, engine.add(request, params, listener)))
+        for _ in range(pause):
+            engine.step()
+        if chance.random() < 0.15:
+            place = chance.randrange(len(heard))
+            cancelled.add(place)
+            engine.cancel(heard[place][3])
+    for _ in range(3000):
+        if not engine.step():
+            break
+    assert engine.idle and engine.pool.used == 0
+    for place, (listener, request, params, _job) in enumerate(heard):
+        assert sorted(listener.done) == list(range(len(request.seeds)))
+        for member, seed in enumerate(request.seeds):
+            completion = listener.done[member]
+            assert tuple(listener.tokens.get(member, ())) == completion.ids
+            [[alone]] = Engine(MODEL).sample([Request(request.prompt_ids, (seed,))], params)
+            if completion.finish == "cancelled":
+                assert place in cancelled and completion.ids == alone.ids[: len(completion.ids)]
+            else:
+                assert (completion.ids, completion.finish) == (alone.ids, alone.finish)
+                assert completion.logprobs == pytest.approx(alone.logprobs, abs=1e-4)
+
+
+def test_the_first_to_come_is_the_first_to_finish_its_prompt() -> None:
+    """A long prompt is not overtaken by later short ones for ever, nor do those who decode wait for it."""
+    engine = engine_of(200, chunk=16, max_rows=8)
+    early, long, late = Heard(), Heard(), Heard()
+    engine.add(Request((1, 2, 3), (0,)), SamplingParams(100), early)
+    engine.step()
+    engine.add(Request(tuple(20 + i % 60 for i in range(160)), (0,)), SamplingParams(4), long)
+    engine.add(Request((5, 6), (0,)), SamplingParams(4), late)
+    before = len(early.tokens[0])
+    for _ in range(10):
+        engine.step()
+    assert len(early.tokens[0]) == before + 10
+    assert len(long.tokens[0]) == 1 and not late.tokens
+    while engine.step():
+        pass
+    assert late.done and long.done and early.done
+
+
+def test_a_listener_ends_its_own_sequence_only() -> None:
+    heard = Heard(enough=3)
+    engine = engine_of(50)
+    engine.add(Request((1, 2, 3), (5, 6)), SamplingParams(10), heard)
+    other = Heard()
+    engine.add(Request((1, 2, 3), (5,)), SamplingParams(10), other)
+    while engine.step():
+        pass
+    assert {len(each.ids) for each in heard.done.values()} == {3}
+    assert {each.finish for each in heard.done.values()} == {"stop"}
+    assert len(other.done[0].ids) == 10 and other.done[0].ids[:3] == heard.done[0].ids
+
+
+def test_guessing_changes_nothing_and_saves_steps() -> None:
+    """A greedy random model soon goes round in circles, which is what a lookup guesses best."""
+    plain, guessing = engine_of(400), engine_of(400, guess=True)
+    asked = [Request((7, 8, 9, 7, 8), (1, 2)), Request((30, 31), (3,))]
+    for params in (SamplingParams(60, 0.0), SamplingParams(60, 0.4, STOP)):
+        expected, found = plain.sample(asked, params), guessing.sample(asked, params)
+        for one, other in zip(chain(*expected), chain(*found), strict=True):
+            assert (one.ids, one.finish) == (other.ids, other.finish)
+            assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+    assert guessing.stats.guessed_right > 20
+    assert guessing.stats.steps < plain.stats.steps - 10
+    assert plain.stats.generated_tokens == guessing.stats.generated_tokens
+
+
+def test_weights_that_change_under_way_are_used_from_then_on() -> None:
+    model = tiny_model(seed=12)
+    engine = engine_of(100, model)
+    heard = Heard()
+    engine.add(Request(tuple(range(20, 50)), (0,)), SamplingParams(12, 0.0), heard)
+    for _ in range(5):
+        engine.step()
+    said = list(heard.tokens[0])
+    with torch.no_grad():
+        for parameter, fresh in zip(model.parameters(), tiny_model(seed=13).parameters(), strict=True):
+            parameter.copy_(fresh)
+    while engine.step():
+        pass
+    prompt = (*range(20, 50), *said)
+    [[expected]] = Engine(tiny_model(seed=13)).sample([Request(prompt, (0,))], SamplingParams(12 - len(said), 0.0))
+    assert heard.done[0].ids == (*said, *expected.ids)
+
+
+class Alternating:
+    """Even and odd tokens in turn; breaks where it is told to."""
+
+    def __init__(self, said: int = 0, breaks_at: int | None = None, fails: str = "") -> None:
+        self.said, self.breaks_at, self.fails = said, breaks_at, fails
+
+    def mask(self) -> np.ndarray:
+        if self.said == self.breaks_at and self.fails != "accept":
+            if self.fails == "mask":
+                raise RuntimeError("no mask")
+            return np.zeros(84, dtype=bool)
+        return np.arange(84) % 2 == self.said % 2
+
+    def accept(self, token: int) -> None:
+        assert token % 2 == self.said % 2
+        if self.said == self.breaks_at:
+            raise RuntimeError("not accepted")
+        self.said += 1
+
+    def fork(self) -> Alternating:
+        return Alternating(self.said, self.breaks_at, self.fails)
+
+
+@pytest.mark.parametrize("fails", ["nothing allowed", "mask", "accept"])
+def test_constraints_fork_with_their_branch_and_end_it_when_they_fail(fails: str) -> None:
+    engine = engine_of(100)
+    good, bad = Heard(), Heard()
+    params = SamplingParams(9, constraint=Alternating())
+    engine.add(Request((1, 2, 3), tuple(range(12))), params, good)
+    engine.add(Request((1, 2, 3), (1, 2)), SamplingParams(9, constraint=Alternating(0, 4, fails)), bad)
+    while engine.step():
+        pass
+    assert len({each.ids for each in good.done.values()}) > 5
+    for each in good.done.values():
+        assert [token % 2 for token in each.ids] == [place % 2 for place in range(9)]
+    assert {each.finish for each in bad.done.values()} == {"error"}
+    assert engine.pool.used == 0
+
+
+def test_unknown_tokens_are_refused_before_anything_runs() -> None:
+    engine = engine_of(10)
+    for prompt in ((84,), (-1,)):
+        with pytest.raises(ValueError, match="0 to 83"):
+            engine.add(Request(prompt, (0,)), SamplingParams(1), Heard())
+    assert engine.idle
