@@ -119,7 +119,10 @@ def loopback(
     strict: Sequence[str] = (),
     stop: frozenset[int] = tiny_tokenizer().stop_ids,
 ) -> Iterator[Loopback]:
-    """A server on a free port of 127.0.0.1, gone when the block ends. `strict`: parameters that it turns away. `stop`: ids that end its model's answers."""
+    """A server on a free port of 127.0.0.1, gone when the block ends.
+
+    strict: parameters that it turns away. stop: ids that end its model's answers.
+    """
     state = Loopback(trouble, model, strict, stop)
 
     class Handler(BaseHTTPRequestHandler):

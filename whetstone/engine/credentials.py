@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,13 +18,14 @@ LENGTH_OF_A_SECRET = 8
 class ApiKey:
     """A secret. Neither its text form nor a copy of it in somebody's message shows it, and it cannot be pickled."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_pattern", "_value")
 
     def __init__(self, value: str, where: str = "the API key") -> None:
         value = value.strip()
         if not value or not all("!" <= character <= "~" for character in value):
             raise UsageError(f"{where} holds no API key: it must be one word of printable ASCII")
         self._value = value
+        self._pattern = re.compile(re.escape(value), re.IGNORECASE)
 
     @classmethod
     def from_file(cls, path: Path) -> ApiKey:
@@ -46,8 +48,8 @@ class ApiKey:
         return f"Bearer {self._value}"
 
     def hide(self, text: str) -> str:
-        """`text` without the key, should a server have repeated it."""
-        return text.replace(self._value, HIDDEN) if len(self._value) >= LENGTH_OF_A_SECRET else text
+        """`text` without the key, should a server have repeated it, in capitals or not (host names have none)."""
+        return self._pattern.sub(HIDDEN, text) if len(self._value) >= LENGTH_OF_A_SECRET else text
 
     def __repr__(self) -> str:
         return f"ApiKey({HIDDEN})"

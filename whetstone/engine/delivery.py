@@ -134,8 +134,8 @@ class Delivery:
         except (httpx.HTTPError, httpx.InvalidURL) as failure:
             raise _Again(f"the connection broke ({self._told(failure)})") from None
         if 200 <= status < 300:
-            return _answer(payload)
-        self._refusal(status, headers, _json(payload), content)
+            return _answer(self._read(payload))
+        self._refusal(status, headers, self._read(payload), content)
         return None
 
     async def _exchange(
@@ -152,8 +152,7 @@ class Delivery:
     def _refusal(self, status: int, headers: httpx.Headers, said: object, content: Mapping[str, Any]) -> None:
         """Raise what a status other than 2xx means; return where the request only has to be put in other words."""
         complaint = wire.complaint(said)
-        text = self.hide(complaint.text)
-        because = f": {text}" if text else ""
+        because = f": {complaint.text}" if complaint.text else ""
         if status == 429 and complaint.broke:
             raise self._hopeless(f"does not work for this account any more{because}")
         if status in WORTH_REPEATING or status >= 500:
@@ -168,7 +167,7 @@ class Delivery:
             reason = f"knows no model {self.model!r}, or the address is wrong: it mostly ends in /v1 (404{because})"
             raise Undelivered("error", reason, hopeless=not self.contacted)
         if status < 400:
-            reason = f"sends us on to {_host(headers)} ({status}): give that address if you trust it"
+            reason = f"sends us on to {_host(self._hide(headers.get('location', '')))} ({status}): give that address if you trust it"
             raise Undelivered("error", reason, hopeless=not self.contacted)
         if self.dialect.learn(content, complaint):
             return
@@ -183,23 +182,31 @@ class Delivery:
         return Undelivered("error", reason, hopeless=True)
 
     def _told(self, failure: Exception) -> str:
-        return self.hide(str(failure) or type(failure).__name__)
+        return self._hide(str(failure) or type(failure).__name__)
 
-    def hide(self, text: str) -> str:
-        """`text` without the key."""
+    def _read(self, payload: bytes) -> object:
+        """A body's JSON, None where it is none. The key is taken out of all its strings before anybody sees them."""
+        try:
+            return _each_string(json.loads(payload), self._hide)
+        except (ValueError, RecursionError):
+            return None
+
+    def _hide(self, text: str) -> str:
         return text if self.key is None else self.key.hide(text)
 
 
-def _json(payload: bytes) -> object:
-    try:
-        return json.loads(payload)
-    except (ValueError, RecursionError):
-        return None
+def _each_string(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_each_string(each, change) for each in value]
+    if isinstance(value, dict):
+        return {change(name): _each_string(each, change) for name, each in value.items()}
+    return value
 
 
-def _answer(payload: bytes) -> dict[str, Any]:
+def _answer(response: object) -> dict[str, Any]:
     """The response, or a reason to ask again: some proxies report failures behind them with status 200."""
-    response = _json(payload)
     try:
         wire.choices(response, 1)
     except wire.Malformed as failure:
@@ -208,9 +215,9 @@ def _answer(payload: bytes) -> dict[str, Any]:
     return response
 
 
-def _host(headers: httpx.Headers) -> str:
+def _host(location: str) -> str:
     try:
-        return httpx.URL(headers.get("location", "")).host or "another path"
+        return httpx.URL(location).host or "another path"
     except httpx.InvalidURL:
         return "nowhere"
 

@@ -187,7 +187,7 @@ class _Sampling:
                 choice.logprobs,
                 choice.finish,
                 0,
-                delivery.hide(choice.text),
+                choice.text,
                 len(choice.ids) or (shares[place] if shares else len(choice.logprobs)),
             )
             for place, choice in enumerate(found)
@@ -248,16 +248,28 @@ def _run(work: Callable[[], Coroutine[Any, Any, list[list[Completion]]]]) -> lis
         return asyncio.run(work())
     outcome: list[list[list[Completion]]] = []
     failure: list[BaseException] = []
+    begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = []
+
+    async def seen() -> list[list[Completion]]:
+        begun.append((asyncio.get_running_loop(), asyncio.current_task()))
+        return await work()
 
     def apart() -> None:
         try:
-            outcome.append(asyncio.run(work()))
+            outcome.append(asyncio.run(seen()))
         except BaseException as error:  # handed on to the thread that asked
             failure.append(error)
 
     thread = threading.Thread(target=apart, name="endpoint", daemon=True)
     thread.start()
-    thread.join()
+    try:
+        thread.join()
+    except BaseException:  # Ctrl-C: nothing goes on being asked behind the user's back
+        for loop, task in begun:
+            if task is not None:
+                loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        raise
     if failure:
         raise failure[0]
     return outcome[0]
