@@ -25,7 +25,7 @@ NAME = "tiny-random"
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it arrived."""
+    """One request as it arrived; names of headers in lower case."""
 
     path: str
     headers: Mapping[str, str]
@@ -133,7 +133,9 @@ def loopback(
 
         def do_POST(self) -> None:
             content = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            asked = Asked(self.path, dict(self.headers), content, time.monotonic())
+            asked = Asked(
+                self.path, {name.lower(): value for name, value in self.headers.items()}, content, time.monotonic()
+            )
             with state.lock:
                 before = len(state.asked)
                 state.asked.append(asked)

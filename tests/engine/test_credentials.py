@@ -31,7 +31,7 @@ def key_file(tmp_path: Path) -> Path:
 
 
 def authorizations(asked: list[Asked]) -> set[str | None]:
-    return {{name.lower(): value for name, value in each.headers.items()}.get("authorization") for each in asked}
+    return {each.headers.get("authorization") for each in asked}
 
 
 def test_it_is_sent_and_not_shown(key_file: Path, caplog: pytest.LogCaptureFixture) -> None:

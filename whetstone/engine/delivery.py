@@ -167,7 +167,8 @@ class Delivery:
             reason = f"knows no model {self.model!r}, or the address is wrong: it mostly ends in /v1 (404{because})"
             raise Undelivered("error", reason, hopeless=not self.contacted)
         if status < 400:
-            reason = f"sends us on to {_host(self._hide(headers.get('location', '')))} ({status}): give that address if you trust it"
+            host = _host(self._hide(headers.get("location", "")))
+            reason = f"sends us on to {host} ({status}): give that address if you trust it"
             raise Undelivered("error", reason, hopeless=not self.contacted)
         if self.dialect.learn(content, complaint):
             return

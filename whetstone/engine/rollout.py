@@ -109,6 +109,8 @@ class Questioner:
     def _require_room(self, requests: Sequence[Request], max_new_tokens: int) -> None:
         if max_new_tokens < 1:
             raise UsageError(f"task {self.task.name!r}: max_new_tokens must be at least 1, not {max_new_tokens}")
+        if self.tokenizer is None:
+            return
         longest = max((len(request.prompt_ids) for request in requests), default=0)
         if self.positions is not None and longest + max_new_tokens > self.positions:
             raise PromptTooLong(
