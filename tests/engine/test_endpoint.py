@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import gzip
 import json
@@ -330,6 +331,17 @@ def test_tokens_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
         assert time.monotonic() - begin >= 0.8 and len(server.asked) == 5
 
 
+def test_the_servers_count_replaces_the_guess() -> None:
+    """Ten answers of a hundred tokens would not fit into this minute; ten of a few do."""
+    settings = QUICK.model_copy(update={"tokens_per_minute": 400, "deadline": 20.0, "concurrency": 1})
+    reply = said("42")
+    assert isinstance(reply.body, dict)
+    reply.body["usage"] = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
+    with loopback(lambda _asked, _before: reply) as server:
+        found = Endpoint(server.address, NAME, settings=settings).sample(many(10), SamplingParams(100))
+        assert finishes(found) == ["stop"] * 10
+
+
 def test_the_deadline_ends_it() -> None:
     settings = QUICK.model_copy(update={"deadline": 0.6, "concurrency": 2})
 
@@ -386,6 +398,14 @@ def test_counts_that_are_none(usage: object) -> None:
         assert endpoint.usage.uncounted == 1 and endpoint.usage.prompt == endpoint.usage.completion == 0
 
 
+@pytest.mark.parametrize("logprobs", [[-1.0, -2.0], [-1.0, None, -2.0], [-1.0, float("nan"), -2.0], "abc"])
+def test_log_probabilities_that_are_not_one_per_id(logprobs: object) -> None:
+    choice = {"text": "a", "token_ids": [5, 6, 1], "logprobs": {"token_logprobs": logprobs}, "finish_reason": "stop"}
+    with loopback(lambda _asked, _before: Reply(body={"choices": [choice]})) as server:
+        found = Endpoint(server.address, NAME).sample([Request((7, 8), (1,))], PARAMS)[0][0]
+        assert found.ids == (5, 6, 1) and found.logprobs == () and found.length == 3 and found.text == "a"
+
+
 def test_text_that_no_file_can_hold() -> None:
     with loopback(lambda _asked, _before: Reply(raw=b'{"choices": [{"message": {"content": "a\\ud800b"}}]}')) as server:
         text = Endpoint(server.address, NAME).sample([request()], PARAMS)[0][0].text
@@ -433,6 +453,25 @@ def test_inside_an_event_loop() -> None:
         assert "error" not in finishes(asyncio.run(cell()))
     with pytest.raises(UsageError, match="cannot be reached"):
         asyncio.run(cell())
+
+
+def test_ctrl_c_inside_an_event_loop() -> None:
+    """Nothing goes on being asked behind the user's back."""
+
+    async def cell() -> None:
+        Endpoint(server.address, NAME, settings=QUICK.model_copy(update={"concurrency": 2})).sample(many(200), PARAMS)
+
+    def interrupt(_asked: Asked, before: int) -> Reply:
+        if before == 5:
+            _thread.interrupt_main()
+        return replace(said(), hang=0.01)
+
+    loop = asyncio.new_event_loop()
+    with loopback(interrupt) as server:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(cell())
+        assert 6 <= len(server.asked) < 100
+    loop.close()
 
 
 class Enough(Exception):

@@ -6,6 +6,7 @@ It has no tokenizer: prompts go out as messages (or as token ids, where a reques
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import math
 import threading
@@ -248,10 +249,12 @@ def _run(work: Callable[[], Coroutine[Any, Any, list[list[Completion]]]]) -> lis
         return asyncio.run(work())
     outcome: list[list[list[Completion]]] = []
     failure: list[BaseException] = []
-    begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = []
+    begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
 
     async def seen() -> list[list[Completion]]:
-        begun.append((asyncio.get_running_loop(), asyncio.current_task()))
+        task = asyncio.current_task()
+        assert task is not None
+        begun.append((asyncio.get_running_loop(), task))
         return await work()
 
     def apart() -> None:
@@ -263,10 +266,11 @@ def _run(work: Callable[[], Coroutine[Any, Any, list[list[Completion]]]]) -> lis
     thread = threading.Thread(target=apart, name="endpoint", daemon=True)
     thread.start()
     try:
-        thread.join()
+        while thread.is_alive():
+            thread.join(0.1)  # in short turns: a signal that another thread received is noticed between them
     except BaseException:  # Ctrl-C: nothing goes on being asked behind the user's back
         for loop, task in begun:
-            if task is not None:
+            with contextlib.suppress(RuntimeError):  # it has just ended by itself
                 loop.call_soon_threadsafe(task.cancel)
         thread.join()
         raise
