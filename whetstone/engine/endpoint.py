@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import math
+import ssl
 import threading
 import time
 from collections import Counter, deque
@@ -227,6 +229,11 @@ def is_loopback(address: str) -> bool:
     return ip.is_loopback or ip.is_unspecified
 
 
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    return httpx.create_ssl_context()  # reading the authorities takes longer than many an answer: once
+
+
 def _client(address: str, key: ApiKey | None) -> httpx.AsyncClient:
     """Redirects are not followed, so that the key goes to one host only. Proxies of the environment are not for us."""
     headers = {"accept": "application/json", "user-agent": "whetstone"}
@@ -236,6 +243,7 @@ def _client(address: str, key: ApiKey | None) -> httpx.AsyncClient:
         headers=headers,
         timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
         limits=httpx.Limits(max_connections=None),
+        verify=_certificates(),
         follow_redirects=False,
         trust_env=not is_loopback(address),
     )
@@ -249,6 +257,7 @@ def _run(work: Callable[[], Coroutine[Any, Any, list[list[Completion]]]]) -> lis
         return asyncio.run(work())
     outcome: list[list[list[Completion]]] = []
     failure: list[BaseException] = []
+    ended = threading.Event()
     begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
 
     async def seen() -> list[list[Completion]]:
@@ -262,17 +271,20 @@ def _run(work: Callable[[], Coroutine[Any, Any, list[list[Completion]]]]) -> lis
             outcome.append(asyncio.run(seen()))
         except BaseException as error:  # handed on to the thread that asked
             failure.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=apart, name="endpoint", daemon=True)
-    thread.start()
+    # an event and no join: a join that Ctrl-C interrupts takes the thread for ended. In short turns: a signal that
+    # another thread received is noticed between them.
+    threading.Thread(target=apart, name="endpoint", daemon=True).start()
     try:
-        while thread.is_alive():
-            thread.join(0.1)  # in short turns: a signal that another thread received is noticed between them
+        while not ended.wait(0.1):
+            pass
     except BaseException:  # Ctrl-C: nothing goes on being asked behind the user's back
         for loop, task in begun:
             with contextlib.suppress(RuntimeError):  # it has just ended by itself
                 loop.call_soon_threadsafe(task.cancel)
-        thread.join()
+        ended.wait()
         raise
     if failure:
         raise failure[0]
