@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from whetstone.engine.backends import Source
+    from whetstone.engine.endpoint import Endpoint
     from whetstone.engine.engine import Engine
     from whetstone.engine.protocol import Completion, Request, Sampler, SamplingParams
     from whetstone.errors import UsageError, WorkFailed
@@ -36,6 +38,8 @@ _HOME = {
     "load_task": "tasks.registry",
     "load": "models.loading",
     "Engine": "engine.engine",
+    "Endpoint": "engine.endpoint",
+    "Source": "engine.backends",
     "Sampler": "engine.protocol",
     "Request": "engine.protocol",
     "SamplingParams": "engine.protocol",
@@ -61,6 +65,8 @@ __all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
     "load_task",
     "load",
     "Engine",
+    "Endpoint",
+    "Source",
     "Sampler",
     "Request",
     "SamplingParams",

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tiny import tiny_tokenizer
-from whetstone.engine.protocol import Completion, Progress, Request, SamplingParams
+from whetstone.engine.protocol import Completion, Finish, Progress, Request, SamplingParams
 from whetstone.engine.rollout import FAILURES_AT_FIRST, HANGS_AT_FIRST, HANGS_AT_MOST, Judge, Questioner
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.measure import Measurement, measure_greedy, measure_sampled, vote
@@ -180,6 +180,30 @@ def test_a_users_check_that_hangs(tmp_path: Path) -> None:
     task = UserTask(file, "Hangs", check_seconds=0.05)
     with pytest.raises(WorkFailed, match=r"failed on 4 of 4 answers, .*mine.py: check: it took longer than 0.05 s"):
         measure_greedy(questioner("x", task=task), problems(*"a" * 40), 4)
+
+
+class Voice:
+    """A backend that takes messages and gives texts; some answers never come."""
+
+    def __init__(self) -> None:
+        self.asked: list[Request] = []
+
+    def sample(
+        self, requests: Sequence[Request], params: SamplingParams, progress: Progress | None = None
+    ) -> list[list[Completion]]:
+        self.asked += requests
+        endings: list[Finish] = ["stop", "length", "refused", "timeout", "error"]
+        return [[Completion((), (), finish, 0, "a", 3)] for finish in endings]
+
+
+def test_without_a_tokenizer() -> None:
+    voice = Voice()
+    asked = Questioner(voice, None, Failing(), DEFAULT_STYLES["plain"], positions=1)
+    found = measure_greedy(asked, problems(*"aeaae"), 4)
+    assert found.verdicts == [[R], [R], [N], ["timeout"], [N]] and found.texts == [["a"]] * 5
+    assert found.tokens == [[3]] * 5 and found.truncated == [[False], [True], [False], [False], [False]]
+    assert all(request.prompt_ids == () for request in voice.asked)
+    assert voice.asked[1].messages == ({"role": "user", "content": "e"},) and len(set(voice.asked)) == 2
 
 
 def test_room_for_prompt_and_answer() -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from whetstone.cli.options import Device, Level, Model, Task
+from whetstone.cli.options import ApiKeyFile, AskedModel, BackendName, Device, EndpointFile, Level, ServedName, Task
 
 
 def evaluate(
-    model: Model,
+    model: AskedModel,
     task: Task = "addition",
     level: Level = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Different problems.")] = 500,
@@ -18,21 +18,27 @@ def evaluate(
     style: Annotated[str, typer.Option(help="Prompt style.")] = "only",
     seed: Annotated[int, typer.Option(help="Its key draws the problems: another seed, other problems.")] = 0,
     device: Device = "cpu",
+    name: ServedName = None,
+    api_key_file: ApiKeyFile = None,
+    endpoint_settings: EndpointFile = None,
+    backend: BackendName = "local",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Measure a model on fresh problems, with an interval.
 
     Example: `whet eval smollm2-135m --task addition --n 200`
+
+    Example: `whet eval https://HOST/v1 --model NAME --api-key-file key.txt --task addition --n 200`
     """
     import json
 
+    from whetstone.engine.backends import Source
     from whetstone.evals.evaluate import evaluate as run
     from whetstone.runs.progress import Progress
 
+    source = Source(model, name, api_key_file, endpoint_settings, backend, device)
     with Progress() as progress:
-        result = run(
-            model, task, level=level, n=n, samples=samples, style=style, seed=seed, device=device, progress=progress
-        )
+        result = run(source, task, level=level, n=n, samples=samples, style=style, seed=seed, progress=progress)
     if as_json:
         print(json.dumps(result, indent=2, ensure_ascii=False))
         return
@@ -45,3 +51,25 @@ def evaluate(
     for row in result.get("pass_at_k", []):
         print(f"pass@{row['k']}: {100 * row['mean']:.1f} % ({100 * row['low']:.1f} to {100 * row['high']:.1f})")
     print(f"tokens per answer {result['tokens_per_answer']:.1f}, cut off {100 * result['truncated']:.0f} %")
+    if facts := result.get("backend"):
+        print("\n".join(_endpoint_lines(facts)))
+
+
+def _endpoint_lines(facts: dict[str, Any]) -> list[str]:
+    from whetstone.evals.evaluate import unanswered
+
+    usage = facts["usage"]
+    lines = [
+        f"{facts['model']} at {facts['address']}: {usage['requests']} requests, {usage['prompt']} prompt tokens "
+        f"({usage['cached']} cached), {usage['completion']} answer tokens ({usage['reasoning']} of hidden reasoning)"
+    ]
+    if cost := facts.get("cost"):
+        least = "" if cost["complete"] else "at least "
+        lines.append(f"cost: {least}{cost['usd']:.4f} USD at the prices of {cost['date']} ({cost['source']})")
+    if missing := unanswered(facts):
+        lines.append(f"{missing} answers never came and count as not right; the last: {facts['last_failure']}")
+    if refused := facts["failures"].get("refused"):
+        lines.append(f"{refused} answers were refusals")
+    if facts["left_out"]:
+        lines.append(f"not sent to this endpoint: {', '.join(facts['left_out'])}")
+    return lines

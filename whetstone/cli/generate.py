@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from whetstone.cli.options import Device, Model
+from whetstone.cli.options import ApiKeyFile, AskedModel, BackendName, Device, EndpointFile, ServedName
 
 
 def generate(
-    model: Model,
+    model: AskedModel,
     prompt: Annotated[str, typer.Argument(help="What to ask; - reads standard input.")],
     system: Annotated[str | None, typer.Option(help="System message.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
@@ -18,6 +18,10 @@ def generate(
     n: Annotated[int, typer.Option("--n", min=1, help="How many answers.")] = 1,
     seed: Annotated[int, typer.Option(min=0, max=2**63, help="Other seeds, other samples.")] = 0,
     device: Device = "cpu",
+    name: ServedName = None,
+    api_key_file: ApiKeyFile = None,
+    endpoint_settings: EndpointFile = None,
+    backend: BackendName = "local",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, with ids and log-probabilities.")
     ] = False,
@@ -29,24 +33,27 @@ def generate(
     import json
     import sys
 
-    from whetstone.engine.engine import Engine
-    from whetstone.engine.protocol import Request, SamplingParams
-    from whetstone.errors import UsageError
-    from whetstone.models.loading import load
+    from whetstone.engine.backends import Source
+    from whetstone.engine.protocol import SamplingParams
+    from whetstone.engine.rollout import UNANSWERED, completion_text
+    from whetstone.errors import UsageError, WorkFailed
 
-    loaded = load(model, device)
+    asked = Source(model, name, api_key_file, endpoint_settings, backend, device).open()
     messages = [] if system is None else [{"role": "system", "content": system}]
     messages.append({"role": "user", "content": sys.stdin.read() if prompt == "-" else prompt})
-    request = Request(tuple(loaded.tokenizer.chat_ids(messages)), tuple(_seed(seed, i) for i in range(n)))
-    room = loaded.model.config.max_positions - len(request.prompt_ids)
-    if room < 1:
-        raise UsageError(
-            f"the prompt has {len(request.prompt_ids)} tokens and the model takes "
-            f"{loaded.model.config.max_positions}, its answer included: shorten the prompt"
-        )
-    params = SamplingParams(min(max_tokens, room), temperature, loaded.tokenizer.stop_ids)
-    for completion in Engine(loaded.model).sample([request], params)[0]:
-        text = loaded.tokenizer.decode(completion.ids[:-1] if completion.finish == "stop" else completion.ids)
+    request = asked.request(messages, tuple(_seed(seed, i) for i in range(n)))
+    if asked.positions is not None:
+        room = asked.positions - len(request.prompt_ids)
+        if room < 1:
+            raise UsageError(
+                f"the prompt has {len(request.prompt_ids)} tokens and the model takes "
+                f"{asked.positions}, its answer included: shorten the prompt"
+            )
+        max_tokens = min(max_tokens, room)
+    params = SamplingParams(max_tokens, temperature, asked.stop_ids)
+    completions = asked.sampler.sample([request], params)[0]
+    for completion in completions:
+        text = completion_text(completion, asked.tokenizer)
         if as_json:
             row = {
                 "text": text,
@@ -57,6 +64,11 @@ def generate(
             print(json.dumps(row, ensure_ascii=False))
         else:
             print(text)
+    failed = [completion.finish for completion in completions if completion.finish in UNANSWERED]
+    if failed:
+        facts = asked.facts() or {}
+        reason = facts.get("last_failure") or f"the endpoint ended it by {failed[-1]}"
+        raise WorkFailed(f"{len(failed)} of {n} answers did not come: {reason}")
 
 
 def _seed(seed: int, answer: int) -> int:

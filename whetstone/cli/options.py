@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,20 @@ def _known_device(device: str) -> str:
 
 MODEL_HELP = "smollm2-135m, a folder, hf:OWNER/NAME, or a GGUF file."
 Model = Annotated[str, typer.Argument(help=MODEL_HELP, show_default=False)]
+ASKED_HELP = MODEL_HELP.removesuffix(".") + ", or an endpoint as https://HOST/v1."
+AskedModel = Annotated[str, typer.Argument(metavar="MODEL", help=ASKED_HELP, show_default=False)]
+ServedName = Annotated[str | None, typer.Option("--model", help="What an endpoint calls the model.")]
+ApiKeyFile = Annotated[
+    Path | None,
+    typer.Option(help="File with an endpoint's key; otherwise the variable OPENAI_API_KEY.", show_default=False),
+]
+EndpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--endpoint-settings", help="TOML file: limits, retries, prices (docs/backends.md).", show_default=False
+    ),
+]
+BackendName = Annotated[str, typer.Option("--backend", help="For weights: local, or vllm where it is installed.")]
 Task = Annotated[str, typer.Option(help="A built-in task, or your own as file.py:Class.")]
 Level = Annotated[int | None, typer.Option(help="Difficulty; the task's own default otherwise.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.", callback=_known_device)]

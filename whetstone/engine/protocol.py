@@ -8,16 +8,24 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-# "cancelled": whoever asked no longer wants it; "error" and "refused" come from endpoints only
-Finish = Literal["stop", "length", "cancelled", "error", "refused"]
+from whetstone.tasks.task import Message
+
+# "cancelled": whoever asked no longer wants it. "error": a constraint that allows nothing, or an endpoint that failed.
+# Of endpoints only: "refused" (a filter or a refusal), "timeout" (the answer never came).
+Finish = Literal["stop", "length", "cancelled", "refused", "timeout", "error"]
 
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt and a 64-bit seed for each completion wanted of it; a completion depends on its own seed only."""
+    """One prompt and a 64-bit seed for each completion wanted of it; a completion depends on its own seed only.
+
+    `messages` are what the ids were rendered from. A backend that has no tokenizer of the model is asked by messages,
+    and `prompt_ids` may be empty then.
+    """
 
     prompt_ids: tuple[int, ...]
     seeds: tuple[int, ...]
+    messages: tuple[Message, ...] = field(default=(), hash=False)
 
 
 class Constraint(Protocol):
@@ -99,13 +107,24 @@ class TopLogprobs:
 @dataclass(frozen=True)
 class Completion:
     """What the model wrote. `ids` include the stop id where there is one; `logprobs` are of the distribution that
-    was sampled before its tail was cut (for greedy: of the model at temperature 1), in nats, one per id."""
+    was sampled before its tail was cut (for greedy: of the model at temperature 1), in nats, one per id.
+
+    A backend that gives text instead of ids fills `text` (without the end mark) and `token_count`; its `logprobs` are
+    one per token, or empty.
+    """
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish: Finish
     weight_version: int
     top: tuple[TopLogprobs, ...] = ()  # one per id where they were asked for
+    text: str | None = None
+    token_count: int | None = None
+
+    @property
+    def length(self) -> int:
+        """How many tokens were written, the end mark included where it is known."""
+        return len(self.ids) if self.token_count is None else self.token_count
 
 
 Progress = Callable[[int, int], None]  # completions done, completions wanted

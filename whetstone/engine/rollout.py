@@ -14,6 +14,9 @@ from whetstone.tasks.task import Problem, PromptStyle, Task, Verdict, judge
 Examples = Sequence[tuple[Problem, str]]
 SeedOf = Callable[[int, int], int]  # (which problem, which of its answers) -> 64-bit seed
 
+# What an answer that never came counts as: the check is not asked, the model said nothing that it could read.
+UNANSWERED = {"refused": Verdict.NO_ANSWER, "error": Verdict.NO_ANSWER, "timeout": Verdict.TIMEOUT}
+
 # When a check is given up as broken. A hang costs its whole time limit, so few are waited for.
 HANGS_AT_FIRST, HANGS_AT_MOST, FAILURES_AT_FIRST = 4, 20, 16
 
@@ -64,15 +67,21 @@ class Answers:
 class Questioner:
     """A sampler together with the words in which it is asked: the prompt style and worked examples (few-shot).
 
-    `positions` is how many tokens the model can take, prompt and answer together; None: not known.
+    `positions` is how many tokens the model can take, prompt and answer together; None: not known. Without a tokenizer
+    the sampler is asked by messages, and answers by texts.
     """
 
     sampler: Sampler
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
     task: Task
     style: PromptStyle
     examples: Examples = ()
     positions: int | None = None
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Ids that end an answer; none where the backend alone knows them."""
+        return frozenset() if self.tokenizer is None else self.tokenizer.stop_ids
 
     def ask(
         self,
@@ -90,7 +99,8 @@ class Questioner:
         for place, problem in enumerate(problems):
             messages = self.style.messages(self.task, problem, self.examples)
             seeds = tuple(seed_of(place, member) for member in range(count))
-            requests.append(Request(tuple(self.tokenizer.chat_ids(messages)), seeds))
+            ids = () if self.tokenizer is None else tuple(self.tokenizer.chat_ids(messages))
+            requests.append(Request(ids, seeds, tuple(messages)))
         self._require_room(requests, params.max_new_tokens)
         sampled = self.sampler.sample(requests, params, progress)
         verdict = Judge(self.task)
@@ -99,6 +109,8 @@ class Questioner:
     def _require_room(self, requests: Sequence[Request], max_new_tokens: int) -> None:
         if max_new_tokens < 1:
             raise UsageError(f"task {self.task.name!r}: max_new_tokens must be at least 1, not {max_new_tokens}")
+        if self.tokenizer is None:
+            return
         longest = max((len(request.prompt_ids) for request in requests), default=0)
         if self.positions is not None and longest + max_new_tokens > self.positions:
             raise PromptTooLong(
@@ -107,11 +119,17 @@ class Questioner:
             )
 
     def _judge(self, problem: Problem, request: Request, completions: list[Completion], verdict: Judge) -> Answers:
-        texts = tuple(self._text(completion) for completion in completions)
-        verdicts = tuple(verdict(problem, text) for text in texts)
+        texts = tuple(completion_text(completion, self.tokenizer) for completion in completions)
+        verdicts = tuple(
+            UNANSWERED[completion.finish] if completion.finish in UNANSWERED else verdict(problem, text)
+            for completion, text in zip(completions, texts, strict=True)
+        )
         return Answers(problem, request.prompt_ids, request.seeds, tuple(completions), texts, verdicts)
 
-    def _text(self, completion: Completion) -> str:
-        """What a reader sees: the stop token is not part of the text."""
-        ids = completion.ids[:-1] if completion.finish == "stop" else completion.ids
-        return self.tokenizer.decode(list(ids))
+
+def completion_text(completion: Completion, tokenizer: Tokenizer | None) -> str:
+    """The backend's own text where it gave one, else the decoded ids without the stop token."""
+    if completion.text is not None or tokenizer is None:
+        return completion.text or ""
+    ids = completion.ids[:-1] if completion.finish == "stop" else completion.ids
+    return tokenizer.decode(list(ids))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from whetstone.engine.engine import Engine
+from whetstone.engine.backends import Source
 from whetstone.engine.rollout import Questioner
-from whetstone.errors import UsageError
+from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.measure import REASONING_ROOM, measure_greedy, measure_sampled
-from whetstone.models.loading import load
 from whetstone.runs.progress import Progress
 from whetstone.tasks.keys import Key, Stream, commitment
 from whetstone.tasks.registry import load_task
@@ -17,7 +17,7 @@ DEFAULT_STYLE = "only"  # the one without room for reasoning
 
 
 def evaluate(
-    model: str,
+    model: str | Source,
     task: str,
     *,
     level: int | None = None,
@@ -30,9 +30,13 @@ def evaluate(
 ) -> dict[str, Any]:
     """Ask `n` different problems of the evaluation split; greedy, or `samples` answers each at temperature 1.
 
+    `model`: a name, or a `Source` for an endpoint or vLLM, which brings its own device.
+
     Returns {model, task, level, accuracy {mean, low, high, n}, verdicts, tokens_per_answer, truncated, key}, with
-    `pass_at_k` rows when several samples were drawn. Raises UsageError for an unknown model, task, level or style.
+    `pass_at_k` rows when several samples were drawn, and `backend` {kind, model, usage, failures, cost, …} for an
+    endpoint. Raises UsageError for an unknown model, task, level or style, WorkFailed when an endpoint never answers.
     """
+    source = model if isinstance(model, Source) else Source(model, device=device)
     judged = load_task(task)
     styles = judged.styles()
     if style not in styles:
@@ -40,11 +44,10 @@ def evaluate(
     chosen = judged.default_level if level is None else level
     key = Key.derive(str(seed).encode(), "whetstone eval")
     problems = Stream(judged, key, "eval", chosen).take(n, distinct=True)
-    loaded = load(model, device)
-    positions = loaded.model.config.max_positions
-    questioner = Questioner(Engine(loaded.model), loaded.tokenizer, judged, styles[style], positions=positions)
+    backend = source.open()
+    questioner = Questioner(backend.sampler, backend.tokenizer, judged, styles[style], positions=backend.positions)
     room = judged.max_new_tokens * (1 if style == DEFAULT_STYLE else REASONING_ROOM)
-    result: dict[str, Any] = {"model": model, "task": judged.name, "level": chosen, "style": style}
+    result: dict[str, Any] = {"model": source.model, "task": judged.name, "level": chosen, "style": style}
     with (progress or Progress()).stage("answers", n * samples) as stage:
 
         def show(done: int, _wanted: int) -> None:
@@ -58,9 +61,20 @@ def evaluate(
             ks = [k for k in (1, 2, 4, 8, 16, 32, 64, 128, 256) if k <= samples]
             result["pass_at_k"] = measured.pass_at(ks)
             result["accuracy"] = {name: value for name, value in result["pass_at_k"][0].items() if name != "k"}
+    if facts := backend.facts():
+        result["backend"] = facts
+        if unanswered(facts) == n * samples:
+            raise WorkFailed(
+                f"not one of {n * samples} requests was answered, the last for this: {facts['last_failure']}"
+            )
     return result | {
         "verdicts": measured.mix(),
         "tokens_per_answer": measured.tokens_per_answer(),
         "truncated": measured.truncated_share(),
         "key": commitment(key),
     }
+
+
+def unanswered(facts: Mapping[str, Any]) -> int:
+    """How many answers an endpoint failed to give, by the facts of its backend. A refusal is an answer."""
+    return int(facts["failures"].get("error", 0) + facts["failures"].get("timeout", 0))

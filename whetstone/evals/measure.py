@@ -38,7 +38,7 @@ class Measurement:
             ids=[a.problem.id for a in answered],
             verdicts=[[verdict.value for verdict in a.verdicts] for a in answered],
             texts=[list(a.texts) for a in answered],
-            tokens=[[len(c.ids) for c in a.completions] for a in answered],
+            tokens=[[c.length for c in a.completions] for a in answered],
             truncated=[[c.finish == "length" for c in a.completions] for a in answered],
         )
 
@@ -81,7 +81,7 @@ def measure_greedy(
     questioner: Questioner, problems: Sequence[Problem], max_new_tokens: int, progress: Progress | None = None
 ) -> Measurement:
     """The most likely answer to each problem."""
-    params = SamplingParams(max_new_tokens, 0.0, questioner.tokenizer.stop_ids)
+    params = SamplingParams(max_new_tokens, 0.0, questioner.stop_ids)
     return Measurement.of(questioner.ask(problems, 1, params, lambda _place, _member: 0, progress))
 
 
@@ -95,7 +95,7 @@ def measure_sampled(
     temperature: float = 1.0,
 ) -> Measurement:
     """`count` independent samples per problem; their seeds come from `key`, so a repetition draws the same pool."""
-    params = SamplingParams(max_new_tokens, temperature, questioner.tokenizer.stop_ids)
+    params = SamplingParams(max_new_tokens, temperature, questioner.stop_ids)
 
     def seed(place: int, member: int) -> int:
         digest = problem_seed(key, "sampling", questioner.task.name, str(member), place)

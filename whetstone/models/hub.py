@@ -49,6 +49,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("WHETSTONE_CACHE") or Path.home() / ".cache" / "whetstone")
 
 
+def is_endpoint(spec: str) -> bool:
+    """Whether the user named a server (http or https) and no weights."""
+    return re.match(r"https?://", spec, re.IGNORECASE) is not None
+
+
 def resolve(spec: str | Path, say: Say = _to_stderr) -> Path:
     """The folder of the model that the user named; fetches and converts at the first use.
 
@@ -62,6 +67,11 @@ def resolve(spec: str | Path, say: Say = _to_stderr) -> Path:
     """
     text = str(spec)
     path = Path(text).expanduser()
+    if is_endpoint(text):
+        raise UsageError(
+            f"{text} is an endpoint: `whet eval` and `whet generate` can ask it, but this needs the weights: "
+            f"give a folder, a .gguf file, {DEFAULT_MODEL} or hf:OWNER/NAME"
+        )
     if text.startswith("hf:"):
         return _from_hub(text.removeprefix("hf:"), say)
     if text and path.is_dir():

@@ -1,0 +1,116 @@
+"""From what the user calls a model to something that answers: the local engine, vLLM, or an endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whetstone.engine.credentials import ApiKey
+from whetstone.engine.protocol import Request, Sampler
+from whetstone.errors import UsageError
+from whetstone.models.hub import is_endpoint, resolve
+from whetstone.models.loading import load
+from whetstone.models.tokenizer import Tokenizer
+from whetstone.tasks.task import Message
+
+BACKENDS = ("local", "vllm")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A sampler and what is known about its model. No tokenizer: it takes messages; no positions: nobody knows."""
+
+    sampler: Sampler
+    tokenizer: Tokenizer | None = None
+    positions: int | None = None
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Ids that end an answer; none where the backend alone knows them."""
+        return frozenset() if self.tokenizer is None else self.tokenizer.stop_ids
+
+    def request(self, messages: list[Message], seeds: tuple[int, ...]) -> Request:
+        """Messages as this backend takes them."""
+        ids = () if self.tokenizer is None else tuple(self.tokenizer.chat_ids(messages))
+        return Request(ids, seeds, tuple(messages))
+
+    def facts(self) -> dict[str, Any] | None:
+        """What a report should say about it; None for the local engine, about which the model says all."""
+        from whetstone.engine.endpoint import Endpoint
+
+        if isinstance(self.sampler, Endpoint):
+            return self.sampler.facts()
+        return None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the user typed. `model`: a folder, a .gguf file, smollm2-135m, hf:OWNER/NAME, or http(s)://…/v1.
+
+    name: what an endpoint calls the model. api_key_file: else $OPENAI_API_KEY, which is sent by https or to this
+    machine only. settings: a TOML file for an endpoint (`EndpointSettings`). backend: "local" or "vllm".
+
+    Raises UsageError for options that do not belong together; nothing is read or loaded before `open`.
+    """
+
+    model: str
+    name: str | None = None
+    api_key_file: Path | None = None
+    settings: Path | None = None
+    backend: str = "local"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise UsageError(f"unknown backend {self.backend!r}; choose one of {', '.join(BACKENDS)}")
+        for_endpoints = {
+            "--model": self.name,
+            "--api-key-file": self.api_key_file,
+            "--endpoint-settings": self.settings,
+        }
+        given = [option for option, value in for_endpoints.items() if value is not None]
+        if is_endpoint(self.model):
+            if not self.name:
+                raise UsageError(
+                    f"an endpoint may serve several models: name one by --model ({self.model}/models lists them)"
+                )
+            if self.backend != "local":
+                raise UsageError("an endpoint brings its own engine: leave out --backend")
+        elif given:
+            raise UsageError(f"{given[0]} is for an endpoint, and {self.model!r} is none: leave it out")
+
+    def open(self) -> Backend:
+        """Load the weights, or get ready to ask the endpoint (no request is sent). Raises UsageError."""
+        if is_endpoint(self.model):
+            return self._endpoint()
+        if self.backend == "vllm":
+            return self._vllm()
+        from whetstone.engine.engine import Engine
+
+        loaded = load(self.model, self.device)
+        return Backend(Engine(loaded.model), loaded.tokenizer, loaded.model.config.max_positions)
+
+    def _endpoint(self) -> Backend:
+        from whetstone.engine.endpoint import Endpoint, checked_address, is_loopback
+        from whetstone.engine.endpoint_settings import EndpointSettings
+
+        address = checked_address(self.model)
+        settings = EndpointSettings() if self.settings is None else EndpointSettings.load(self.settings)
+        key: ApiKey | None = None
+        if self.api_key_file is not None:
+            key = ApiKey.from_file(self.api_key_file)
+        elif address.startswith("https://") or is_loopback(address):
+            # the variable was meant for some endpoint, not for any: it goes where nobody on the way can read it
+            key = ApiKey.from_environment()
+        return Backend(Endpoint(address, self.name or "", key, settings))
+
+    def _vllm(self) -> Backend:
+        from whetstone.engine.vllm_backend import VllmEngine
+        from whetstone.models.files import read_json
+
+        folder = resolve(self.model)
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"vLLM takes whole models, and {folder} holds an adapter: leave out --backend vllm")
+        positions = read_json(folder / "config.json").get("max_position_embeddings")
+        return Backend(VllmEngine(folder), Tokenizer.load(folder), positions if isinstance(positions, int) else None)
