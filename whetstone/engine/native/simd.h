@@ -28,7 +28,6 @@ constexpr int W = 4;
 typedef float vf __attribute__((vector_size(W * 4)));
 typedef int32_t vi __attribute__((vector_size(W * 4)));
 typedef uint32_t vu __attribute__((vector_size(W * 4)));
-typedef int8_t vb __attribute__((vector_size(W)));
 
 template <class V>
 INLINE V load_as(const void *from) {
@@ -65,6 +64,19 @@ INLINE vf fma(vf a, vf b, vf c) {
     return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
     return a * b + c;
+#endif
+}
+
+// W signed bytes as floats. Spelled out, because the compilers' own conversion takes the bytes one by one.
+INLINE vf floats_of(const int8_t *bytes) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)bytes)));
+#elif defined(__AVX2__) && defined(__FMA__)
+    return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)bytes)));
+#else
+    vf value;
+    for (int i = 0; i < W; i++) value[i] = bytes[i];
+    return value;
 #endif
 }
 

@@ -74,4 +74,18 @@ struct Team {
         }
 #pragma omp barrier
     }
+
+    // The same in single pieces, work(piece, next): a thread takes one piece ahead, so that it can fetch what it will
+    // read next while it computes. `next` is -1 at the end.
+    template <class Work>
+    void share_ahead(int64_t units, Work &&work) {
+        std::atomic<int64_t> &next = counters[phase++].next;
+        int64_t current = next.fetch_add(1, std::memory_order_relaxed);
+        while (current < units) {
+            const int64_t following = next.fetch_add(1, std::memory_order_relaxed);
+            work(current, following < units ? following : -1);
+            current = following;
+        }
+#pragma omp barrier
+    }
 };
