@@ -16,7 +16,8 @@ class Step:
     """N token rows to compute together. A row belongs to a branch; a branch's cache is a list of blocks."""
 
     ids_N: np.ndarray  # int64
-    positions_N: np.ndarray  # int64; the row's keys/values are written at block tables_RC[branch, position // BLOCK], place position % BLOCK
+    # int64; the row's keys/values are written at block tables_RC[branch, position // BLOCK], place position % BLOCK
+    positions_N: np.ndarray
     branch_N: np.ndarray  # int64: row of tables_RC
     tables_RC: np.ndarray  # int32 [branches, most blocks]; -1 beyond a branch's end
     wanted_M: np.ndarray  # int64 indices into rows whose logits are wanted

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from ctypes import c_int64
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from whetstone.engine.native.build import load, reason
-from whetstone.engine.native.interface import Shape, StepArguments, array_of
+from whetstone.engine.native.interface import Shape, StepArguments, integers
 from whetstone.engine.native.packed import STORAGES, PackedWeights, StorageKind
 from whetstone.engine.step import Step
 from whetstone.errors import WorkFailed
 from whetstone.models.config import ModelConfig
-from whetstone.models.decoder import GLU, Attention, Decoder, rotary_frequencies
+from whetstone.models.decoder import GLU, Attention, Decoder, Linear, rotary_frequencies
 from whetstone.models.lora import LowRank
 
 _QK_NORM = {"none": 0, "head": 1, "full": 2}
@@ -44,18 +44,16 @@ def supported(model: Decoder) -> str | None:
         return f"a head of {model.config.head_dim} numbers cannot be rotated in halves"
     if model.config.heads % model.config.kv_heads:
         return f"{model.config.heads} heads cannot share {model.config.kv_heads} key-value heads evenly"
+    block: Any
     for block in model.layers:
         for part, known in ((block.mixer, Attention), (block.channel, GLU)):
             if type(part) is not known:
                 return f"the kernel knows no {type(part).__name__}"
-        for linear in (*_linears(block.mixer), *_linears(block.channel)):
-            if linear.adapter is not None and not isinstance(linear.adapter, LowRank):
-                return f"the kernel knows no adapter of the kind {type(linear.adapter).__name__}"
+    for module in model.modules():
+        adapter = module.adapter if isinstance(module, Linear) else None
+        if adapter is not None and not isinstance(adapter, LowRank):
+            return f"the kernel knows no adapter of the kind {type(adapter).__name__}"
     return None
-
-
-def _linears(part: torch.nn.Module) -> list[torch.nn.Module]:
-    return [module for module in part.children() if hasattr(module, "adapter")]
 
 
 class NativeRunner:
@@ -65,9 +63,7 @@ class NativeRunner:
     wherever its blocks lie, and with any number of threads. One step at a time: not to be called from two threads.
     """
 
-    def __init__(
-        self, model: Decoder, blocks: int, storage: StorageKind = "fp32", threads: int | None = None
-    ) -> None:
+    def __init__(self, model: Decoder, blocks: int, storage: StorageKind = "fp32", threads: int | None = None) -> None:
         """`storage` is how the linear weights and the output matrix are kept; embeddings, norms, activations and the
         cache are always fp32.
 
@@ -87,7 +83,7 @@ class NativeRunner:
         config = model.config
         handle = library.native_create(
             ctypes.byref(_shape(config)),
-            array_of(c_int64, [config.window(layer) or 0 for layer in range(config.layers)]),
+            integers([config.window(layer) or 0 for layer in range(config.layers)]),
             blocks,
             STORAGES.index(storage),
             self.threads,
