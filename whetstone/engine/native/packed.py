@@ -2,6 +2,9 @@
 
 The model's parameters stay the truth (DESIGN law 1). Before each step every parameter's version counter and address
 are compared with those that were packed; what changed, by an optimizer, a checkpoint or an adapter, is packed again.
+
+torch counts a version for every operation in place, but not for the fused optimizers' (2.13), so a hook counts one after
+every optimizer step. Writes that go around torch, through `.data` or a numpy view, are not noticed by anyone.
 """
 
 from __future__ import annotations
@@ -9,11 +12,14 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from whetstone.engine.native.interface import integers, pointers
 from whetstone.errors import WorkFailed
@@ -91,12 +97,23 @@ class _Piece:
         return tensors, scales
 
 
+def _count_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    changed = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    increment_version([parameter for parameter in changed if not parameter.is_inference()])
+
+
+@cache
+def _count_optimizer_steps() -> None:
+    register_optimizer_step_post_hook(_count_step)
+
+
 class PackedWeights:
     """Keeps the kernel's copy of `model` up to date; `handle` is the kernel's model."""
 
     def __init__(self, library: ctypes.CDLL, handle: int, model: Decoder) -> None:
         self._library, self._handle = library, handle
         self._pieces = list(_pieces(model))
+        _count_optimizer_steps()
 
     @torch.no_grad()
     def refresh(self) -> bool:
@@ -119,9 +136,9 @@ class PackedWeights:
     def _pack(self, piece: _Piece) -> None:
         if piece.weight_of is None:
             weights = [_merged(linear) for linear in piece.linears]
-            biases = [None if linear.bias is None else _plain(linear.bias) for linear in piece.linears]
+            biases = [None if linear.bias is None else plain(linear.bias) for linear in piece.linears]
         else:
-            weights = [_plain(_parameter(piece.weight_of, "weight"))]
+            weights = [plain(_parameter(piece.weight_of, "weight"))]
             biases = [None]
         if weights[0].ndim == 1:
             failed = self._library.native_set_norm(
@@ -148,7 +165,8 @@ def _parameter(module: nn.Module, name: str) -> Tensor:
     return tensor
 
 
-def _plain(tensor: Tensor) -> Tensor:
+def plain(tensor: Tensor) -> Tensor:
+    """The numbers as the kernel reads them, contiguous. Raises WorkFailed unless they are fp32 on the CPU."""
     if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
         raise WorkFailed(f"the CPU kernel needs fp32 weights on the CPU, not {tensor.dtype} on {tensor.device}")
     return tensor.detach().contiguous()
@@ -156,7 +174,7 @@ def _plain(tensor: Tensor) -> Tensor:
 
 def _merged(linear: Linear) -> Tensor:
     """The weight with its adapter's term added."""
-    weight = _plain(linear.weight)
+    weight = plain(linear.weight)
     return weight + linear.adapter.delta() if isinstance(linear.adapter, LowRank) else weight
 
 

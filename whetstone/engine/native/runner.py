@@ -12,7 +12,7 @@ from torch import Tensor
 
 from whetstone.engine.native.build import load, reason
 from whetstone.engine.native.interface import Shape, StepArguments, integers
-from whetstone.engine.native.packed import STORAGES, PackedWeights, StorageKind
+from whetstone.engine.native.packed import STORAGES, PackedWeights, StorageKind, plain
 from whetstone.engine.step import Step
 from whetstone.errors import WorkFailed
 from whetstone.models.config import ModelConfig
@@ -134,6 +134,7 @@ class NativeRunner:
             if len(wanted_M):
                 raise ValueError(f"the step has {_OUT_OF_RANGE[5]}")
             return out_MX
+        embedding_VD = plain(self.model.embed.weight)
         cosines, sines = self._rotary.upto(int(positions_N.max()))
         arguments = StepArguments(
             rows=len(ids_N),
@@ -145,7 +146,7 @@ class NativeRunner:
             branch=branch_N.ctypes.data,
             wanted=wanted_M.ctypes.data,
             tables=tables_RC.ctypes.data,
-            embedding=self.model.embed.weight.data_ptr(),
+            embedding=embedding_VD.data_ptr(),
             cosines=cosines.ctypes.data,
             sines=sines.ctypes.data,
             known_positions=len(cosines),
