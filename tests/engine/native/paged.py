@@ -30,7 +30,7 @@ _PLAIN = ModelConfig(
     channel_width=72,
     rope=Rope(),
 )
-# Beyond what the families have: sizes that fill neither a vector nor a group, many queries to a key head, one wide head.
+# Beyond what the families have: sizes that fill neither a vector nor a group, many queries to a key head, one head.
 SHAPES: dict[str, ModelConfig] = {
     **{name: from_hf(config.to_dict()) for name, config in CONFIGS.items()},
     "odd-sizes": _PLAIN,

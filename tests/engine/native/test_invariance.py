@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import pytest
 import torch
@@ -51,7 +52,7 @@ def test_chunks_and_placement(build: Build, length: int, cuts: list[int], random
     whole = alone(runner, ids)
     table = random.sample(range(BLOCKS), blocks_for(length))
     edges = sorted({0, length, *(cut for cut in cuts if cut < length)})
-    parts = [runner.run(step(rows_of(ids[:end], begin), [table])) for begin, end in zip(edges, edges[1:], strict=False)]
+    parts = [runner.run(step(rows_of(ids[:end], begin), [table])) for begin, end in pairwise(edges)]
     assert torch.equal(torch.cat(parts), whole)
 
 

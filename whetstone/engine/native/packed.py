@@ -3,8 +3,8 @@
 The model's parameters stay the truth (DESIGN law 1). Before each step every parameter's version counter and address
 are compared with those that were packed; what changed, by an optimizer, a checkpoint or an adapter, is packed again.
 
-torch counts a version for every operation in place, but not for the fused optimizers' (2.13), so a hook counts one after
-every optimizer step. Writes that go around torch, through `.data` or a numpy view, are not noticed by anyone.
+torch counts a version for every operation in place, but not for those of fused optimizers (2.13), so a hook counts one
+after every optimizer step. Writes that go around torch, through `.data` or a numpy view, are not noticed by anyone.
 """
 
 from __future__ import annotations

@@ -120,6 +120,12 @@ class NativeRunner:
         if source != target:
             self._library.native_copy_block(self._handle, source, target)
 
+    def product(self, layer: int, slot: int, x_NK: Tensor, out: Tensor) -> None:
+        """One matrix product alone, for measurements: rows times the packed matrix of a layer (slots: 0 q, k and v,
+        1 output, 2 gate and up, 3 down). Writes rows of whole panels to `out`, which must be large enough."""
+        if self._library.native_product(self._handle, layer, slot, x_NK.data_ptr(), len(x_NK), out.data_ptr()):
+            raise WorkFailed(f"there is not enough memory for a product of {len(x_NK)} rows")
+
     def _step(self, step: Step, columns: int, want_hidden: bool) -> Tensor:
         ids_N = np.ascontiguousarray(step.ids_N, dtype=np.int64)
         positions_N = np.ascontiguousarray(step.positions_N, dtype=np.int64)
