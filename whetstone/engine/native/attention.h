@@ -65,8 +65,10 @@ INLINE void score_blocks(const View &view, const Queries &queries, int64_t block
     vf sums[N][Q][BV] = {};
     for (int64_t e = 0; e < view.size; e++) {
         vf key[N][BV];
-        UNROLL for (int n = 0; n < N; n++)
+        UNROLL for (int n = 0; n < N; n++) {
             UNROLL for (int v = 0; v < BV; v++) key[n][v] = load(keys[n] + e * BLOCK + v * W);
+            __builtin_prefetch(keys[n] + (view.size + e) * BLOCK, 0, 2);  // the values, which follow the keys
+        }
         UNROLL for (int q = 0; q < Q; q++) {
             const vf value = splat(queries.query[q][e]);
             UNROLL for (int n = 0; n < N; n++)
