@@ -12,8 +12,10 @@ from transformers import AutoModelForCausalLM
 
 from tests.tiny import tiny_folder, tiny_model
 from whetstone.engine.engine import Engine
+from whetstone.engine.native import reason
 from whetstone.engine.protocol import Completion, Request, SamplingParams
-from whetstone.engine.step import BLOCK
+from whetstone.engine.step import BLOCK, Step
+from whetstone.engine.torch_runner import TorchRunner
 from whetstone.errors import WorkFailed
 from whetstone.models.decoder import Decoder, Linear
 from whetstone.models.loading import load
@@ -23,6 +25,15 @@ from whetstone.models.packing import TokenTree
 STOP = frozenset(range(1, 12))  # a random model of 84 tokens meets one of eleven every eight tokens or so
 PARAMS = SamplingParams(max_new_tokens=12, stop_ids=STOP)
 WINDOWS = {"windows": (4, None)}
+
+
+@pytest.fixture(autouse=True, params=["torch", "kernel"])
+def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here holds for plain torch and for what the engine chooses by itself: the CPU kernel, where it is."""
+    if request.param == "torch":
+        monkeypatch.setattr("whetstone.engine.engine.runner_for", lambda model: TorchRunner)
+    elif (missing := reason()) is not None:
+        pytest.skip(missing)
 
 
 def some_requests(prompts: int = 5, group: int = 4) -> list[Request]:
@@ -127,33 +138,41 @@ def test_a_small_cache_pushes_branches_out_with_the_same_result(
 
 @pytest.mark.parametrize("chunk", [1, 3, 7])
 def test_prompts_in_chunks_change_nothing(model: Decoder, sampled: list[list[Completion]], chunk: int) -> None:
-    passes = rows_through(
-        model, lambda: assert_same(Engine(model, chunk=chunk).sample(some_requests(), PARAMS), sampled)
-    )
+    engine = Engine(model, chunk=chunk)
+    passes = rows_through(engine, lambda: assert_same(engine.sample(some_requests(), PARAMS), sampled))
     assert max(passes) <= 20 + chunk
 
 
-def rows_through(model: Decoder, work: Callable[[], object]) -> list[int]:
-    """How many tokens went through the decoder at each forward pass."""
+def rows_through(engine: Engine, work: Callable[[], object]) -> list[int]:
+    """How many tokens were computed in each step."""
     passes: list[int] = []
-    hook = model.register_forward_pre_hook(lambda _module, arguments: passes.append(len(arguments[0])))
+    run = engine.runner.run
+
+    def counted(step: Step) -> Tensor:
+        passes.append(step.rows)
+        return run(step)
+
+    engine.runner.run = counted  # type: ignore[method-assign]
     try:
         work()
     finally:
-        hook.remove()
+        engine.runner.run = run  # type: ignore[method-assign]
     return passes
 
 
 def test_a_prompt_is_computed_once_for_its_group(model: Decoder) -> None:
     request = Request(tuple(range(20, 40)), tuple(range(16)))
     once = SamplingParams(1)
-    assert rows_through(model, lambda: Engine(model).sample([request], once)) == [20]
+    engine = Engine(model)
+    assert rows_through(engine, lambda: engine.sample([request], once)) == [20]
     # full blocks of a common opening are computed once, in the very step in which the first prompt computes them
     same_opening = [Request((*range(20, 39), end), (1, 2, 3)) for end in (50, 51, 52)]
-    assert rows_through(model, lambda: Engine(model).sample(same_opening, once)) == [20 + 4 + 4]
-    assert rows_through(model, lambda: Engine(model).sample([request, request], once)) == [20 + 4]
     engine = Engine(model)
-    assert rows_through(model, lambda: [engine.sample([request], once) for _ in range(3)]) == [20, 4, 4]
+    assert rows_through(engine, lambda: engine.sample(same_opening, once)) == [20 + 4 + 4]
+    engine = Engine(model)
+    assert rows_through(engine, lambda: engine.sample([request, request], once)) == [20 + 4]
+    engine = Engine(model)
+    assert rows_through(engine, lambda: [engine.sample([request], once) for _ in range(3)]) == [20, 4, 4]
     assert engine.stats.cached_tokens == 2 * BLOCK
 
 
@@ -162,12 +181,14 @@ def test_what_sequences_have_in_common_is_computed_once(model: Decoder) -> None:
     request = Request((30, 31, 32), tuple(range(64)))
     params = SamplingParams(24, stop_ids=STOP)
     groups: list[list[Completion]] = []
-    passes = rows_through(model, lambda: groups.extend(Engine(model).sample([request], params)))
+    engine = Engine(model)
+    passes = rows_through(engine, lambda: groups.extend(engine.sample([request], params)))
     prompt, *steps = passes
     running = [[c.ids[:place] for c in groups[0] if len(c.ids) > place] for place in range(1, len(steps) + 1)]
     assert prompt == 3 and steps == [len(set(each)) for each in running]
     assert sum(steps) < sum(len(each) for each in running), "the test needs answers that begin alike"
-    greedy = rows_through(model, lambda: Engine(model).sample([request], SamplingParams(24, 0.0)))
+    engine = Engine(model)
+    greedy = rows_through(engine, lambda: engine.sample([request], SamplingParams(24, 0.0)))
     assert greedy == [3, *[1] * 23]
 
 

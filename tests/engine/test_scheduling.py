@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.tiny import tiny_model
 from whetstone.engine.branch import Job
 from whetstone.engine.engine import Engine
+from whetstone.engine.native import reason
 from whetstone.engine.protocol import Completion, Request, SamplingParams, TopLogprobs
 from whetstone.engine.step import BLOCK
 from whetstone.models.decoder import Decoder
@@ -38,6 +39,13 @@ class Heard:
     def finished(self, member: int, completion: Completion) -> None:
         assert member not in self.done
         self.done[member] = completion
+
+
+def same_logprobs(one: Completion, other: Completion) -> bool:
+    """To the bit on the CPU kernel, to float noise in torch, whose products depend on their shape."""
+    if reason() is None:
+        return one.logprobs == other.logprobs
+    return one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
 
 
 def engine_of(blocks: int, model: Decoder = MODEL, **options: object) -> Engine:
@@ -96,7 +104,7 @@ def test_any_schedule_gives_each_request_its_own_answer(arrivals, blocks, chunk,
                 assert place in cancelled and completion.ids == alone.ids[: len(completion.ids)]
             else:
                 assert (completion.ids, completion.finish) == (alone.ids, alone.finish)
-                assert completion.logprobs == pytest.approx(alone.logprobs, abs=1e-4)
+                assert same_logprobs(completion, alone)
 
 
 def test_the_first_to_come_is_the_first_to_finish_its_prompt() -> None:
@@ -138,7 +146,7 @@ def test_guessing_changes_nothing_and_saves_steps() -> None:
         expected, found = plain.sample(asked, params), guessing.sample(asked, params)
         for one, other in zip(chain(*expected), chain(*found), strict=True):
             assert (one.ids, one.finish) == (other.ids, other.finish)
-            assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+            assert same_logprobs(one, other)
     assert guessing.stats.guessed_right > 20
     assert guessing.stats.steps < plain.stats.steps - 10
     assert plain.stats.generated_tokens == guessing.stats.generated_tokens

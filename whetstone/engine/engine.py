@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 
@@ -21,11 +20,11 @@ from torch import Tensor
 from whetstone.engine.blocks import BlockPool
 from whetstone.engine.branch import Branch, Job, Listener, Sequence
 from whetstone.engine.protocol import Completion, Finish, Progress, Request, SamplingParams, TopLogprobs
+from whetstone.engine.runners import MakeRunner, runner_for
 from whetstone.engine.sampling import Choice, Row, choose, uniforms
 from whetstone.engine.scheduler import Scheduler, as_step
 from whetstone.engine.speculate import PromptLookup
-from whetstone.engine.step import BLOCK, Runner
-from whetstone.engine.torch_runner import TorchRunner
+from whetstone.engine.step import BLOCK
 from whetstone.errors import WorkFailed
 from whetstone.models.decoder import Decoder
 
@@ -61,17 +60,18 @@ class Engine:
         model: Decoder,
         max_rows: int = 128,
         cache_bytes: int = 6 << 30,
-        runner: Callable[[Decoder, int], Runner] = TorchRunner,
+        runner: MakeRunner | None = None,
         guess: bool = False,
         chunk: int | None = None,
     ) -> None:
-        """`runner(model, blocks)` computes the steps; `guess` turns prompt lookup on for small batches."""
+        """`runner(model, blocks)` computes the steps (by default the one that suits the model); `guess` turns prompt
+        lookup on for small batches."""
         self.model = model
         self.weight_version = 0
         self.guess = guess
         self.stats = Stats()
         blocks = max(2, cache_bytes // (model.config.kv_bytes_per_token * BLOCK))
-        self.runner = runner(model, blocks)
+        self.runner = (runner or runner_for(model))(model, blocks)
         self.pool = BlockPool(blocks)
         tokens = CHUNK.get(model.device.type, CHUNK["cpu"]) if chunk is None else chunk
         self.scheduler = Scheduler(self.pool, self.runner.copy_block, max_rows, tokens)

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from whetstone.engine.sampling import block_sums
 from whetstone.engine.step import BLOCK, Step
-from whetstone.models.decoder import Decoder, Linear, weights_state
+from whetstone.models.decoder import Decoder, Linear
+from whetstone.models.snapshot import Snapshot
 
 
 class TorchRunner:
@@ -29,7 +30,7 @@ class TorchRunner:
         shape = (config.layers, blocks * BLOCK, config.kv_heads, config.head_dim)
         # memory is touched, and so taken, only where blocks are used
         self._keys, self._values = (torch.empty(shape, dtype=model.compute_dtype, device=model.device) for _ in "kv")
-        self._state: object = None
+        self._seen: Snapshot | None = None
         self._narrow: list[tuple[Linear, Tensor]] = []
 
     def run(self, step: Step) -> Tensor:
@@ -52,10 +53,9 @@ class TorchRunner:
             pool[:, there] = pool[:, here]
 
     def refresh(self) -> bool:
-        state = weights_state(self.model)
-        if state == self._state:
+        if self._seen is not None and self._seen.holds(self.model.parameters()):
             return False
-        self._state = state
+        self._seen = Snapshot(self.model.parameters())
         dtype = self.model.compute_dtype
         linears = [module for module in self.model.layers.modules() if isinstance(module, Linear)]
         self._narrow = [(each, each.weight.detach().to(dtype)) for each in linears if each.weight.dtype != dtype]

@@ -210,8 +210,3 @@ class Decoder(nn.Module):
                 value = noise * parameter.shape[1] ** -0.5
             parameter.copy_(value)
         return self
-
-
-def weights_state(model: Decoder) -> tuple[tuple[int, int], ...]:
-    """Changes whenever a parameter is written to or replaced: where each one lies, and how often it was changed."""
-    return tuple((parameter.data_ptr(), parameter._version) for parameter in model.parameters())

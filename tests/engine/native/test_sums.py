@@ -37,38 +37,40 @@ def test_exp_beyond_its_range() -> None:
 @pytest.mark.parametrize("temperature", [1.0, 0.7, 3.0])
 def test_block_sums_equal_torchs(vocab: int, temperature: float) -> None:
     logits = 10 * torch.randn(5, vocab, generator=torch.Generator().manual_seed(vocab))
-    top, sums = block_sums(logits, temperature, threads=1)
-    scaled = logits / temperature
-    assert torch.equal(top, scaled.max(-1).values)
-    weights = (scaled - top[:, None]).double().exp()
+    scale = torch.full((5,), 1 / temperature)
+    scale[3] = 1.0
+    top, sums = block_sums(logits, scale, threads=1)
+    assert torch.equal(top, logits.max(-1).values)
+    weights = ((logits - top[:, None]) * scale[:, None]).double().exp()
     padded = torch.nn.functional.pad(weights, (0, -vocab % 256)).unflatten(1, (-1, 256))
     assert torch.allclose(sums, padded.sum(-1), rtol=2e-6, atol=1e-30)
 
 
 def test_block_sums_do_not_depend_on_neighbours_threads_or_layout() -> None:
     logits = 5 * torch.randn(9, 1000)
-    top, sums = block_sums(logits, 0.8, threads=1)
+    scale = torch.linspace(0.5, 2, 9)
+    top, sums = block_sums(logits, scale, threads=1)
     for threads in (2, 3):
-        again = block_sums(logits, 0.8, threads)
+        again = block_sums(logits, scale, threads)
         assert torch.equal(again[0], top) and torch.equal(again[1], sums)
     for row in range(9):
-        alone = block_sums(logits[row : row + 1], 0.8)
+        alone = block_sums(logits[row : row + 1], scale[row : row + 1])
         assert torch.equal(alone[0][0], top[row]) and torch.equal(alone[1][0], sums[row])
     for same in (logits.t().contiguous().t(), torch.nn.functional.pad(logits, (3, 7))[:, 3:-7]):
-        assert torch.equal(block_sums(same, 0.8)[1], sums)
+        assert torch.equal(block_sums(same, scale)[1], sums)
 
 
 def test_a_logit_that_is_no_number_shows() -> None:
     logits = torch.randn(2, 600)
     logits[1, 300] = torch.nan
-    sums = block_sums(logits)[1]
+    sums = block_sums(logits, torch.ones(2))[1]
     assert torch.isfinite(sums[0]).all() and torch.isnan(sums[1].sum())
-    assert block_sums(torch.empty(0, 600))[1].shape == (0, 3)
+    assert block_sums(torch.empty(0, 600), torch.empty(0))[1].shape == (0, 3)
 
 
 def test_what_it_does_not_take() -> None:
     for wrong in (torch.zeros(3), torch.zeros(2, 3, dtype=torch.float64)):
         with pytest.raises(ValueError, match="fp32 matrix"):
-            block_sums(wrong)
-    with pytest.raises(ValueError, match="temperature"):
-        block_sums(torch.zeros(2, 3), 0.0)
+            block_sums(wrong, torch.ones(len(wrong)))
+    with pytest.raises(ValueError, match="1 scales for 2 rows"):
+        block_sums(torch.zeros(2, 3), torch.ones(1))

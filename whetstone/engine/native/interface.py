@@ -60,7 +60,7 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
         "native_set_norm": (c_int, [c_void_p, c_int64, c_int64, c_void_p, c_int64]),
         "native_step": (c_int, [c_void_p, POINTER(StepArguments)]),
         "native_product": (c_int, [c_void_p, c_int64, c_int64, c_void_p, c_int64, c_void_p]),
-        "native_block_sums": (None, [c_void_p, c_int64, c_int64, c_int64, c_float, c_void_p, c_void_p, c_int]),
+        "native_block_sums": (None, [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_int]),
         "native_exp": (None, [c_void_p, c_void_p, c_int64]),
     }
     for name, (result, arguments) in functions.items():

@@ -427,7 +427,7 @@ int native_product(void *handle, int64_t layer, int64_t slot, const float *x, in
 }
 
 // For each row: the largest of logits / temperature, and for each block of 256 the sum of exp(logit / temperature - max).
-void native_block_sums(const float *logits, int64_t rows, int64_t vocab, int64_t stride, float temperature, float *top,
+void native_block_sums(const float *logits, int64_t rows, int64_t vocab, int64_t stride, const float *scale, float *top,
                        double *sums, int threads) {
     constexpr int64_t SPAN = 256;
     const int64_t blocks = (vocab + SPAN - 1) / SPAN;
@@ -438,17 +438,16 @@ void native_block_sums(const float *logits, int64_t rows, int64_t vocab, int64_t
         for (int64_t i = 0; i + W <= vocab; i += W) best = larger(best, load(from + i));
         float largest = max_lanes(best);
         for (int64_t i = vocab / W * W; i < vocab; i++) largest = largest > from[i] ? largest : from[i];
-        largest /= temperature;
         top[row] = largest;
         for (int64_t block = 0; block < blocks; block++) {
             vf sum = {};
             const int64_t end = block * SPAN + SPAN < vocab ? block * SPAN + SPAN : vocab;
             int64_t i = block * SPAN;
-            for (; i + W <= end; i += W) sum += exp_of(load(from + i) / splat(temperature) - splat(largest));
+            for (; i + W <= end; i += W) sum += exp_of((load(from + i) - splat(largest)) * splat(scale[row]));
             double total = sum_lanes(sum);
             for (; i < end; i++) {
                 float one[W] = {};
-                store(one, exp_of(splat(from[i] / temperature - largest)));
+                store(one, exp_of(splat((from[i] - largest) * scale[row])));
                 total += one[0];
             }
             sums[row * blocks + block] = total;

@@ -12,19 +12,16 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import increment_version
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from whetstone.engine.native.interface import integers, pointers
 from whetstone.errors import WorkFailed
 from whetstone.models.decoder import Decoder, Linear
 from whetstone.models.lora import LowRank
+from whetstone.models.snapshot import Snapshot
 
 StorageKind = Literal["fp32", "bf16", "int8"]
 STORAGES: tuple[StorageKind, ...] = ("fp32", "bf16", "int8")
@@ -48,26 +45,6 @@ def dequantised(weight_OK: Tensor, storage: StorageKind) -> Tensor:
     return (whole_OGK * scale_OG1).flatten(1)[:, :inputs]
 
 
-class _Seen:
-    """Tensors as they were packed: address, version counter and a weak reference to the storage of each.
-
-    A new tensor may stand at the old address with the old version, but not while the old storage is known alive.
-    """
-
-    def __init__(self, tensors: list[Tensor]) -> None:
-        self._versions = [tensor._version for tensor in tensors]
-        self._addresses = [tensor.data_ptr() for tensor in tensors]
-        self._storages = [StorageWeakRef(tensor.untyped_storage()) for tensor in tensors]
-
-    def holds(self, tensors: list[Tensor]) -> bool:
-        """Whether these are the same tensors, unchanged."""
-        return (
-            [tensor._version for tensor in tensors] == self._versions
-            and [tensor.data_ptr() for tensor in tensors] == self._addresses
-            and not any(storage.expired() for storage in self._storages)
-        )
-
-
 @dataclass
 class _Piece:
     """One matrix or norm of the kernel and the modules that it is made of: several linears side by side, or one module
@@ -77,7 +54,7 @@ class _Piece:
     slot: int
     linears: tuple[Linear, ...] = ()
     weight_of: nn.Module | None = None
-    seen: _Seen | None = None
+    seen: Snapshot | None = None
     scales: list[float] = field(default_factory=list)
 
     def sources(self) -> tuple[list[Tensor], list[float]]:
@@ -97,23 +74,12 @@ class _Piece:
         return tensors, scales
 
 
-def _count_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-    changed = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    increment_version([parameter for parameter in changed if not parameter.is_inference()])
-
-
-@cache
-def _count_optimizer_steps() -> None:
-    register_optimizer_step_post_hook(_count_step)
-
-
 class PackedWeights:
     """Keeps the kernel's copy of `model` up to date; `handle` is the kernel's model."""
 
     def __init__(self, library: ctypes.CDLL, handle: int, model: Decoder) -> None:
         self._library, self._handle = library, handle
         self._pieces = list(_pieces(model))
-        _count_optimizer_steps()
 
     @torch.no_grad()
     def refresh(self) -> bool:
@@ -129,7 +95,7 @@ class PackedWeights:
                 continue
             piece.seen = None  # a failure below must not leave the piece marked as packed
             self._pack(piece)
-            piece.seen, piece.scales = _Seen(tensors), scales
+            piece.seen, piece.scales = Snapshot(tensors), scales
             changed = True
         return changed
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from whetstone.engine.native.build import load, reason
 from whetstone.engine.native.interface import Shape, StepArguments, integers
 from whetstone.engine.native.packed import STORAGES, PackedWeights, StorageKind, plain
+from whetstone.engine.native.sums import block_sums
 from whetstone.engine.step import Step
 from whetstone.errors import WorkFailed
 from whetstone.models.config import ModelConfig
@@ -112,6 +113,10 @@ class NativeRunner:
     def hidden(self, step: Step) -> Tensor:
         """fp32 hidden states after the last norm [M, D] of the wanted rows. Raises ValueError as `run` does."""
         return self._step(step, self.model.config.width, want_hidden=True)
+
+    def block_sums(self, logits_MV: Tensor, scale_M: Tensor) -> tuple[Tensor, Tensor]:
+        """See `sampling.BlockSums`."""
+        return block_sums(logits_MV, scale_M, self.threads)
 
     def copy_block(self, source: int, target: int) -> None:
         """Copy a block's keys and values in all layers. Raises ValueError for a block that does not exist."""

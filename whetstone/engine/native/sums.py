@@ -6,26 +6,27 @@ import torch
 from torch import Tensor
 
 from whetstone.engine.native.build import load, reason
+from whetstone.engine.sampling import SPAN
 
-SPAN = 256  # tokens of a vocabulary block
 
-
-def block_sums(logits_MV: Tensor, temperature: float = 1.0, threads: int | None = None) -> tuple[Tensor, Tensor]:
-    """Largest of logits / temperature [M] (fp32), and the sums of exp(logit / temperature - largest) over blocks of
-    256 tokens [M, K] (fp64). A row's result does not depend on the others, nor on the number of threads.
+def block_sums(logits_MV: Tensor, scale_M: Tensor, threads: int | None = None) -> tuple[Tensor, Tensor]:
+    """The largest logit [M] (fp32), and the sums of exp((logit - largest) * scale) over blocks of 256 tokens [M, K]
+    (fp64). A row's result does not depend on the others, nor on the number of threads.
 
     Raises:
-        ValueError: not an fp32 matrix on the CPU, a temperature that is not positive, or there is no kernel.
+        ValueError: not an fp32 matrix on the CPU, as many scales as rows are missing, or there is no kernel.
     """
     library = load()
     if library is None:
         raise ValueError(f"there is no CPU kernel: {reason()}")
-    if logits_MV.dtype != torch.float32 or logits_MV.device.type != "cpu" or logits_MV.ndim != 2:
-        raise ValueError("block_sums takes an fp32 matrix on the CPU")
-    if not temperature > 0:
-        raise ValueError(f"the temperature must be positive, not {temperature}")
+    for each, dimensions in ((logits_MV, 2), (scale_M, 1)):
+        if each.dtype != torch.float32 or each.device.type != "cpu" or each.ndim != dimensions:
+            raise ValueError("block_sums takes an fp32 matrix on the CPU, and an fp32 scale for each row")
+    if len(scale_M) != len(logits_MV):
+        raise ValueError(f"{len(scale_M)} scales for {len(logits_MV)} rows")
     if logits_MV.stride(1) != 1:
         logits_MV = logits_MV.contiguous()
+    scale_M = scale_M.contiguous()
     rows, vocab = logits_MV.shape
     top_M = torch.empty(rows)
     sums_MK = torch.empty(rows, -(-vocab // SPAN), dtype=torch.float64)
@@ -34,7 +35,7 @@ def block_sums(logits_MV: Tensor, temperature: float = 1.0, threads: int | None 
         rows,
         vocab,
         logits_MV.stride(0),
-        temperature,
+        scale_M.data_ptr(),
         top_M.data_ptr(),
         sums_MK.data_ptr(),
         threads or torch.get_num_threads(),

@@ -1,0 +1,36 @@
+"""Which runner computes a model's steps: by device, by what is installed, by how the weights shall be kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, get_args
+
+from whetstone.engine.native import NativeRunner, supported
+from whetstone.engine.step import Runner
+from whetstone.engine.torch_runner import TorchRunner
+from whetstone.errors import UsageError
+from whetstone.models.decoder import Decoder
+
+_log = logging.getLogger(__name__)
+
+Storage = Literal["fp32", "bf16", "int8", "auto"]
+MakeRunner = Callable[[Decoder, int], Runner]
+
+
+def runner_for(model: Decoder, storage: Storage = "auto") -> MakeRunner:
+    """What makes the runner that suits `model` where it lies now.
+
+    storage: how the runner keeps the linear weights. "auto" is exact: fp32 on a CPU. Raises UsageError for a storage
+    that cannot be had here.
+    """
+    if storage not in get_args(Storage):
+        raise UsageError(f"no storage {storage!r}; choose from {', '.join(get_args(Storage))}")
+    reason = supported(model)
+    if reason is None:
+        return partial(NativeRunner, storage="fp32" if storage == "auto" else storage)
+    if storage in ("bf16", "int8"):
+        raise UsageError(f"weights cannot be kept in {storage} here: {reason}")
+    _log.info("torch computes, for %s", reason)
+    return TorchRunner
