@@ -21,7 +21,7 @@ from tests.sharpen.sample_report import (
     sample_report,
     sample_twin,
 )
-from whetstone.sharpen.html import plain, render, visible
+from whetstone.sharpen.html import render, visible
 from whetstone.sharpen.verdict import direction, findings, percent, signed, verdict_lines, verdict_shares
 
 Report = dict[str, Any]
@@ -271,10 +271,6 @@ def test_short_answers_are_not_folded() -> None:
 )
 def test_visible(text: str, shown: str) -> None:
     assert "".join(Page(str(visible(text))).text) == shown
-
-
-def test_plain_keeps_letters_and_spells_the_rest() -> None:
-    assert plain("naïve\u2028\x07 ok\n") == "naïve\\u2028\\x07 ok\n"
 
 
 # -- the verdict ---------------------------------------------------------------------------------------------

@@ -28,39 +28,21 @@ def generate(
     """
     import json
     import sys
+    from dataclasses import asdict
 
-    from whetstone.engine.engine import Engine
-    from whetstone.engine.protocol import Request, SamplingParams
-    from whetstone.errors import UsageError
-    from whetstone.models.loading import load
+    from whetstone.engine.generate import sample
+    from whetstone.text import printable
 
-    loaded = load(model, device)
-    messages = [] if system is None else [{"role": "system", "content": system}]
-    messages.append({"role": "user", "content": sys.stdin.read() if prompt == "-" else prompt})
-    request = Request(tuple(loaded.tokenizer.chat_ids(messages)), tuple(_seed(seed, i) for i in range(n)))
-    room = loaded.model.config.max_positions - len(request.prompt_ids)
-    if room < 1:
-        raise UsageError(
-            f"the prompt has {len(request.prompt_ids)} tokens and the model takes "
-            f"{loaded.model.config.max_positions}, its answer included: shorten the prompt"
-        )
-    params = SamplingParams(min(max_tokens, room), temperature, loaded.tokenizer.stop_ids)
-    for completion in Engine(loaded.model).sample([request], params)[0]:
-        text = loaded.tokenizer.decode(completion.ids[:-1] if completion.finish == "stop" else completion.ids)
-        if as_json:
-            row = {
-                "text": text,
-                "finish": completion.finish,
-                "ids": completion.ids,
-                "logprobs": completion.logprobs,
-            }
-            print(json.dumps(row, ensure_ascii=False))
-        else:
-            print(text)
-
-
-def _seed(seed: int, answer: int) -> int:
-    """A hash, so that neighbouring seeds share no answers."""
-    from whetstone.tasks.keys import problem_seed
-
-    return int.from_bytes(problem_seed(str(seed).encode(), "generate", "", "", answer)[:8], "big")
+    asked = sys.stdin.read() if prompt == "-" else prompt
+    [answers] = sample(
+        model,
+        asked,
+        n=n,
+        temperature=temperature,
+        max_new_tokens=max_tokens,
+        system=system,
+        seed=seed,
+        device=device,
+    )
+    for answer in answers:
+        print(json.dumps(asdict(answer), ensure_ascii=False) if as_json else printable(answer.text))
