@@ -86,8 +86,8 @@ DEFAULT_STYLES: Mapping[str, PromptStyle] = {
     style.name: style
     for style in (
         PromptStyle("only", None, "{question} {instruction}"),
-        # Room for what SmolLM2-135M writes of its own accord: fewer than one answer in ten is cut (docs/log.md).
-        PromptStyle("plain", None, "{question}", reasoning=128),
+        PromptStyle("plain", None, "{question}"),
+        # room for what SmolLM2-135M writes when it is asked so: fewer than one answer in ten is cut (docs/log.md)
         PromptStyle("answer", None, '{question} Give the final answer as "Answer: X".', reasoning=64),
         PromptStyle("steps", None, '{question} Think step by step, then finish with "Answer: X".', reasoning=192),
     )
