@@ -287,7 +287,7 @@ def test_room_is_a_matter_of_the_style() -> None:
     assert greedy == exam.in_style(model, "steps") or len(exam.rival_problems) < len(exam.problems)
     assert list(exam.candidates) == ["steps", *(f"{name}, more room" for name in ("only", "plain", "answer"))]
     brief = examine(Numbers(), problems=10)
-    assert list(brief.candidates)[0] == "only" and list(brief.candidates)[-1] == "steps"
+    assert list(brief.candidates)[:: len(brief.candidates) - 1] == ["only", "steps"]
     assert brief.candidates["only, more room"].room(brief.task) == brief.task.max_new_tokens + MORE_ROOM
     assert max(brief.in_style(model, "only, more room").tokens)[0] > brief.task.max_new_tokens
     assert PromptStyle("x", None, "{question}").room(exam.task) == exam.task.max_new_tokens
