@@ -316,14 +316,14 @@ def _temperatures(report: Row) -> Facts:
             chosen = f" (chosen for the {' and the '.join(uses)})" if uses else ""
             one, several, vote = (percent(look(scores, f"{key}.mean")) for key in ("sampled", "pass_at_k", "vote"))
             label = f"{name}, T = {temperature}{chosen}"
-            rows.append((label, f"{one} of samples; {several} with {part.get('samples')} tries; vote {vote}"))
+            rows.append((label, _tied(f"{one} of samples; {several} with {part.get('samples')} tries; vote {vote}")))
     return rows
 
 
 def _tried(one: Any) -> str:
     """The accuracy of what was tried, and how often its answers were cut off."""
     truncated = look(one, "truncated")
-    return _accuracy(look(one, "greedy")) + ("" if truncated is None else f", {percent(truncated, 0)} cut off")
+    return _tied(_accuracy(look(one, "greedy")) + ("" if truncated is None else f", {percent(truncated, 0)} cut off"))
 
 
 def _speed(report: Row) -> Facts:
