@@ -97,7 +97,7 @@ def test_the_numbers_of_the_report_are_those_of_the_stages(whole: Path) -> None:
 
 def test_measurements_of_other_problems_are_not_paired(whole: Path, tmp_path: Path) -> None:
     """A stage's file of another run: a failure, not a number."""
-    for stage in ("before", "votes", "harder_before", "samples_before", "twin"):
+    for stage in ("before", "votes", "samples_before", "twin"):
         run = tmp_path / stage
         shutil.copytree(whole, run)
         for name in ("report.html", "report.json"):
@@ -256,8 +256,10 @@ def test_the_time_left_counts_the_whole_run(job: dict[str, Any], tmp_path: Path)
         sharpen(tmp_path / "run", Interrupted(progress, "train 3/"), **timed)
     for line, left in progress.shown:
         if left is not None:  # nothing is known of a stage that has just begun
-            # before the steps are planned the ten minutes count; after that their pace, whatever the machine's load
-            assert left < 610 or "train" in line, line
+            # before the steps are planned the ten minutes count; after that their pace, whatever the machine's load;
+            # and the pace of the first few of many answers, which come together, says little yet
+            done, of = map(int, line.partition(" · ")[0].rpartition(" ")[2].split("/"))
+            assert left < 610 or "train" in line or done < of / 20, line
     known = [line for line, left in progress.shown if left is not None]
     assert any(line.startswith("before 16/16") for line in known) and any(line.startswith("train 2/") for line in known)
     assert all(" left" in line for line in known)
