@@ -171,7 +171,8 @@ class Tokenizer:
         """Write tokenizer.json, tokenizer_config.json (with the chat template) and generation_config.json."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.core.save(str(folder / "tokenizer.json"), pretty=False)
+        # the library's own save() hides a full disk in an exception without a number
+        (folder / "tokenizer.json").write_text(self.core.to_str(pretty=False), encoding="utf-8")
         write_json(folder / "tokenizer_config.json", self.config)
         if self.generation:
             write_json(folder / "generation_config.json", self.generation)
