@@ -26,7 +26,7 @@ from whetstone.models.hub import DEFAULT_MODEL, resolve
 from whetstone.models.loading import load
 from whetstone.runs import machine, metrics
 from whetstone.training.rewards import task_reward
-from whetstone.training.rlvr import Run, Settings, Setup
+from whetstone.training.rlvr import Settings, Setup, TrainingRun
 
 SIDES = ("ours", "defaults")
 WARM_UP = 1
@@ -128,7 +128,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     step_seconds: list[float] = []
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(loaded, setup, settings, Path(folder))
+        run = TrainingRun(loaded, setup, settings, Path(folder))
         if equal_work:
             problems = stream.take(options.prompts, distinct=True)
             run.collector = replace(

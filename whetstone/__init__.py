@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from whetstone.engine.backends import Source
     from whetstone.engine.endpoint import Endpoint
     from whetstone.engine.engine import Engine
+    from whetstone.engine.generate import Answer, sample
     from whetstone.engine.protocol import Completion, Request, Sampler, SamplingParams
     from whetstone.errors import UsageError, WorkFailed
     from whetstone.evals.evaluate import evaluate
     from whetstone.models.loading import load
     from whetstone.runs.directory import RunDirectory
     from whetstone.sharpen.pipeline import resume, sharpen
+    from whetstone.sharpen.run import Run
     from whetstone.tasks.answers import judge_fraction, judge_integer, judge_integers, judge_text, judge_words
     from whetstone.tasks.registry import load_task
     from whetstone.tasks.task import Problem, PromptStyle, Task, Verdict
@@ -44,9 +46,12 @@ _HOME = {
     "Request": "engine.protocol",
     "SamplingParams": "engine.protocol",
     "Completion": "engine.protocol",
+    "sample": "engine.generate",
+    "Answer": "engine.generate",
     "evaluate": "evals.evaluate",
     "sharpen": "sharpen.pipeline",
     "resume": "sharpen.pipeline",
+    "Run": "sharpen.run",
     "RunDirectory": "runs.directory",
     "UsageError": "errors",
     "WorkFailed": "errors",
@@ -64,6 +69,8 @@ __all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
     "judge_text",
     "load_task",
     "load",
+    "sample",
+    "Answer",
     "Engine",
     "Endpoint",
     "Source",
@@ -74,6 +81,7 @@ __all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
     "evaluate",
     "sharpen",
     "resume",
+    "Run",
     "RunDirectory",
     "UsageError",
     "WorkFailed",

@@ -16,6 +16,8 @@ import pytest
 
 from tests.cli.process import start, whet
 from tests.tiny import digit_task, tiny_folder
+from whetstone.models.loading import add_lora, load, save_weights
+from whetstone.text import printable
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_eval_prints_an_accuracy_with_its_interval(desk: Path) -> None:
     said = whet("eval", "tiny", "--task", "mytask.py:Digits", "--n", 40, cwd=desk)
     assert said.code == 0
-    first, second, third = said.out.splitlines()
+    first, second, third, note = said.out.splitlines()
+    assert note == "note: these are the problems of every run with seed 0, the default; another --seed draws others"
     assert first.startswith("digits level 2: ") and "% right (95 % interval " in first and "40 problems)" in first
     assert second.startswith("verdicts: right ") and third.startswith("tokens per answer 6.0, cut off ")
     assert said.err.splitlines() == ["answers 0/40", said.err.splitlines()[1]] and "answers: 40/40" in said.err
@@ -43,8 +46,9 @@ def test_eval_json(desk: Path) -> None:
     assert found["task"] == "digits" and found["level"] == 2 and found["model"] == "tiny" and found["style"] == "only"
     assert sum(found["verdicts"].values()) == 40 and len(found["key"]) == 64 and "pass_at_k" not in found
     assert json.loads(whet(*command, cwd=desk).out) == found
+    assert (found["seed"], found["seed_shared"], found["temperature"]) == (0, True, 0)
     other = json.loads(whet(*command, "--seed", 1, cwd=desk).out)
-    assert other["key"] != found["key"]
+    assert other["key"] != found["key"] and other["seed_shared"] is False and other["seed_note"] is None
 
 
 def test_eval_with_samples(desk: Path) -> None:
@@ -53,7 +57,12 @@ def test_eval_with_samples(desk: Path) -> None:
     assert [row["k"] for row in found["pass_at_k"]] == [1, 2, 4] and sum(found["verdicts"].values()) == 100
     means = [row["mean"] for row in found["pass_at_k"]]
     assert means == sorted(means) and found["accuracy"]["mean"] == means[0]
-    assert "pass@4: " in whet(*command, cwd=desk).out
+    said = whet(*command, cwd=desk).out
+    assert "pass@4: " in said and "20 problems) at temperature 1\n" in said and found["temperature"] == 1
+    cooler = json.loads(whet(*command, "--temperature", 0.3, "--json", cwd=desk).out)
+    assert cooler["temperature"] == 0.3 and cooler["pass_at_k"] != found["pass_at_k"]
+    refused = whet(*command, "--temperature", 0, cwd=desk)
+    assert refused.code == 2 and "several greedy answers are all the same" in refused.complaint
 
 
 def test_styles_that_reason_get_room(desk: Path) -> None:
@@ -75,6 +84,40 @@ def test_generate(desk: Path) -> None:
     assert whet("generate", "tiny", "What is 2 + 2?", "--max-tokens", 5, cwd=desk).out == said.out
     other = whet("generate", "tiny", "What is 2 + 2?", "--max-tokens", 5, "--system", "Be wrong.", cwd=desk)
     assert other.code == 0 and other.out != said.out
+
+
+def test_what_a_terminal_would_obey_is_spelled_out(desk: Path) -> None:
+    """A model whose letters are control characters."""
+    tiny_folder(desk / "wild")
+    path = desk / "wild" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    vocabulary, wild = content["model"]["vocab"], "\x1b\x07\x08\x7f\x9b\x9d\u202e\u2066\r"
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    for letter, character in zip(letters, wild, strict=False):
+        vocabulary[character] = vocabulary.pop(letter)
+    path.write_text(json.dumps(content))
+    command = ("generate", "wild", "1 + 1", "--n", 8, "--temperature", 1, "--max-tokens", 40)
+    rows = [json.loads(line) for line in whet(*command, "--json", cwd=desk).out.splitlines()]
+    said = whet(*command, cwd=desk).out
+    assert any(character in row["text"] for row in rows for character in wild), "--json is exact"
+    assert not set(wild) & set(said)
+    assert said == "".join(f"{printable(row['text'])}\n" for row in rows)
+
+
+def test_an_adapter_is_measured_and_asked_like_any_model(desk: Path) -> None:
+    adapter = load(str(desk / "tiny"))
+    add_lora(adapter, rank=2, alpha=2, seed=0)  # fresh adapters change nothing
+    (desk / "adapter").mkdir()
+    save_weights(adapter, desk / "adapter")
+    for verb in (("eval", "--task", "digits", "--n", 20), ("generate", "Hello", "--max-tokens", 9)):
+        plain, adapted = (whet(verb[0], model, *verb[1:], cwd=desk) for model in ("tiny", "adapter"))
+        assert adapted.code == 0 and adapted.out == plain.out
+    config = desk / "adapter" / "adapter_config.json"
+    config.write_text(config.read_text().replace(str(desk / "tiny"), "/no/longer/there"))
+    for verb in (("eval",), ("generate", "Hello")):
+        refused = whet(verb[0], "adapter", *verb[1:], cwd=desk)
+        assert refused.code == 2
+        assert refused.complaint.startswith("adapter is an adapter for the model '/no/longer/there', which cannot be ")
 
 
 def test_generate_several_as_json(desk: Path) -> None:
@@ -113,7 +156,7 @@ def test_progress_on_a_terminal(desk: Path) -> None:
     os.close(device)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode(errors="replace"))
     assert re.search(r"samples before \d+/384 · [45] min \d\d s left", text), text[-2000:]
-    assert re.search(r"train \d+/\d+ · \d+ % right · [45] min \d\d s left", text), text[-2000:]
+    assert re.search(r"train \d+/\d+ · \d+ % right · \d+ min \d\d s left", text), text[-2000:]
     assert "before: 24/24 in " in text
 
 

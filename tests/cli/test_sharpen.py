@@ -18,7 +18,7 @@ from tests.tiny import digit_task, tiny_folder
 SMALL = ("--problems", 24, "--prompts", 4, "--group-size", 4, "--learning-rate", "3e-3")
 ACCURACY = {"mean", "low", "high", "n"}
 DIFFERENCE = {*ACCURACY, "p", "p_mcnemar_exact", "discordant", "minimum_detectable"}
-EXAMINED = {"greedy", "sampled", "verdicts", "tokens_per_answer", "truncated"}
+EXAMINED = {"greedy", "sampled", "temperature", "verdicts", "tokens_per_answer", "truncated"}
 KEYS = {  # of report.json: a contract that other programs rely on
     "title": None,
     "created": None,
@@ -33,14 +33,18 @@ KEYS = {  # of report.json: a contract that other programs rely on
     "baselines": {"best_prompt", "few_shot", "self_consistency", "majority_answer", "empty"},
     "controls": {"random_reward", "random_reward_failure"},
     "harder": {"level", "before", "after", "difference"},
-    "pass_at_k": {"temperature", "samples", "problems", "base", "sharpened"},
+    "pass_at_k": {"temperature", "temperatures", "samples", "problems", "base", "sharpened"},
     "overlap": {"trained_on", "evaluated_on", "shared", "ledger_root"},
     "statistics": {
         "difference",
         "versus_best_prompt",
         "versus_few_shot",
         "versus_self_consistency",
+        "versus_majority_answer",
         "looks",
+        "seed",
+        "seed_shared",
+        "seed_note",
         "training_seeds",
     },
     "speed": {"seconds_per_step", "tokens_per_second_generate", "tokens_per_second_train", "share"},
@@ -60,6 +64,9 @@ class Said(Digits):
 
     def answer(self, problem):
         return "2"
+
+    def worked(self, problem):
+        return f"{problem.facts['n']} is not 2"
 '''
 
 
@@ -105,13 +112,17 @@ def test_a_run_ends_well_and_says_what_it_found(desk: Path, full: Finished) -> N
     assert names == [
         "constant answers",
         "before",
+        "temperature before",
         "samples before",
+        "votes",
         "harder before",
+        "few-shot trials",
         "few-shot",
         "prompt styles",
         "best prompt",
         "train",
         "after",
+        "temperature after",
         "samples after",
         "harder after",
         "random-reward twin",
@@ -143,14 +154,26 @@ def test_the_report_keeps_its_contract(desk: Path, full: Finished) -> None:
     for measure in (found["before"]["greedy"], found["after"]["sampled"], found["harder"]["after"]):
         assert measure.keys() == ACCURACY and 0 <= measure["low"] <= measure["mean"] <= measure["high"] <= 1
     assert found["controls"]["random_reward"].keys() == {"steps", "greedy", "difference"}
-    for name in ("difference", "versus_best_prompt", "versus_few_shot", "versus_self_consistency"):
+    rivals = ("best_prompt", "few_shot", "self_consistency", "majority_answer")
+    for name in ("difference", *(f"versus_{rival}" for rival in rivals)):
         assert found["statistics"][name].keys() == DIFFERENCE, name
     assert sum(found["before"]["verdicts"].values()) == 24
     assert [row["k"] for row in found["pass_at_k"]["base"]] == [1, 2, 4, 8, 16]
     assert len(found["samples"]) == 10 and found["samples"][0]["before"].keys() == {"text", "verdict"}
     assert found["overlap"]["shared"] == 0 and found["overlap"]["evaluated_on"] == 24
-    assert found["baselines"]["few_shot"]["shots"] == 8
-    assert found["baselines"]["majority_answer"] == {"text": "2", "accuracy": 1.0}
+    few_shot, votes = found["baselines"]["few_shot"], found["baselines"]["self_consistency"]
+    assert len(few_shot["tried"]) == 8 and few_shot["shots"] in (4, 8) and few_shot["format"] in ("bare", "worked")
+    assert votes["k"] == 8 and votes["temperature"] in (0.4, 0.7, 1.0) and votes["accuracy"]["n"] == 24
+    assert set(found["pass_at_k"]["temperature"]) == {"base", "sharpened"}
+    assert found["pass_at_k"]["temperature"]["base"] == found["before"]["temperature"]
+    assert found["baselines"]["majority_answer"] == {
+        "text": "2",
+        "accuracy": {"mean": 1.0, "low": pytest.approx(0.862, abs=1e-3), "high": 1.0, "n": 24},
+    }
+    assert found["baselines"]["empty"]["accuracy"]["mean"] == 0
+    assert all(one["greedy"].keys() == ACCURACY for one in found["baselines"]["best_prompt"]["tried"].values())
+    shared = found["statistics"]
+    assert shared["seed_shared"] is True and "problems of every run with seed 0" in shared["seed_note"]
     assert found["title"] == "Sharpening qwen on said, level 2"
     assert found["seconds"]["total"] == pytest.approx(sum(v for k, v in found["seconds"].items() if k != "total"))
 
@@ -186,6 +209,8 @@ def test_lora_json_and_no_twin(desk: Path, lora: Finished) -> None:
     assert found == report(desk / "lora") and found["method"] == "lora"
     assert found["controls"] == {"random_reward": None, "random_reward_failure": None}
     assert found["harder"] is None and found["baselines"]["few_shot"] is None
+    assert found["baselines"]["majority_answer"] is None and found["statistics"]["versus_majority_answer"] is None
+    assert (found["statistics"]["seed"], found["statistics"]["seed_shared"]) == (5, False)
     assert found["task"]["example"].endswith("?"), "the plain style adds no instruction"
     files = {path.name for path in (desk / "lora" / "checkpoint").iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors"} <= files and "model.safetensors" not in files

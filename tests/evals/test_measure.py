@@ -15,7 +15,8 @@ from tests.tiny import tiny_tokenizer
 from whetstone.engine.protocol import Completion, Finish, Progress, Request, SamplingParams
 from whetstone.engine.rollout import FAILURES_AT_FIRST, HANGS_AT_FIRST, HANGS_AT_MOST, Judge, Questioner
 from whetstone.errors import UsageError, WorkFailed
-from whetstone.evals.measure import Measurement, measure_greedy, measure_sampled, vote
+from whetstone.evals.measure import Measurement, Scores, compared, measure_greedy, measure_sampled, vote
+from whetstone.evals.statistics import paired_difference
 from whetstone.tasks.task import DEFAULT_STYLES, Problem, Task, Verdict
 from whetstone.tasks.user_file import UserTask
 
@@ -119,13 +120,13 @@ def test_votes_against_brute_force(pools: list[list[str]], gold: str) -> None:
         given_ = [text.casefold() for text in texts if not text.startswith("~")]
         best = max(given_, key=lambda one: (given_.count(one), -given_.index(one)), default=None)
         expected.append(int(best == gold))
-    assert vote(measurement(verdicts, pools), task) == expected
+    assert vote(measurement(verdicts, pools), task).right == expected
 
 
 def test_no_answer_does_not_vote_and_ties_go_to_the_first() -> None:
     def voted(*texts: str) -> list[int]:
         verdicts = [R if text == "a" else W for text in texts]
-        return vote(measurement([verdicts], [list(texts)]), Echo())
+        return vote(measurement([verdicts], [list(texts)]), Echo()).right
 
     assert voted("~", "~", "~", "a") == [1]
     assert voted("~", "~") == [0]
@@ -211,3 +212,20 @@ def test_room_for_prompt_and_answer() -> None:
     with pytest.raises(UsageError, match="max_new_tokens must be at least 1, not 0"):
         measure_greedy(asked, problems("a"), 0)
     assert isinstance(asked.sampler, Script) and asked.sampler.asked == []
+
+
+def test_scores_are_compared_only_on_the_same_problems() -> None:
+    before, after = Scores(["a", "b", "c", "d"], [0, 0, 1, 1]), Scores(["a", "b", "c", "d"], [1, 0, 1, 0])
+    assert compared(before, after) == paired_difference([0, 0, 1, 1], [1, 0, 1, 0])
+    first = Scores(["a", "b"], [0, 0])
+    assert compared(first, after, part=True) == paired_difference([0, 0], [1, 0])
+    assert compared(before, after, part=True) == compared(before, after)
+    for wrong, part in (
+        (first, False),  # fewer, where all were meant
+        (Scores(["b", "a"], [0, 0]), True),
+        (Scores(["b", "c"], [0, 0]), True),  # some of them, but not the first
+        (Scores(["a", "b", "c", "x"], [0, 0, 0, 0]), False),
+        (Scores(["a", "b", "c", "d", "e"], [0, 0, 0, 0, 0]), True),
+    ):
+        with pytest.raises(WorkFailed, match="are not of the same problems"):
+            compared(wrong, after, part=part)

@@ -79,3 +79,18 @@ def test_on_a_terminal_the_line_is_live_and_goes_away(monkeypatch: pytest.Monkey
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_a_terminal_would_obey_never_reaches_it(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm")
+    progress, _, stream = make()
+    with progress, progress.stage("wild\x1b]0;title\x07", 1) as stage:
+        stage.advance(note="\x9b2J\u202eten")
+        progress.message("failed: \x1b[2Jgone")
+    said = stream.getvalue()
+    assert "\\x1b]0;title\\x07" in said and "\\x9b2J\\u202eten" in said and "failed: \\x1b[2Jgone" in said
+    for hostile in ("\x1b]0", "\x07", "\x9b", "\u202e", "\x1b[2J"):
+        assert hostile not in said

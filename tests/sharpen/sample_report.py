@@ -32,6 +32,19 @@ def _difference(before: list[int], after: list[int]) -> Row:
     return {key: full[key] for key in ("mean", "low", "high", "n", "p", "minimum_detectable")}
 
 
+def _tried(right: int, truncated: float) -> Row:
+    return {"greedy": wilson(right, 48).to_dict(), "truncated": truncated, "tokens_per_answer": 20.0}
+
+
+def _temperatures(pool: float, voted: float, counts: list[tuple[int, int, int]]) -> Row:
+    names = ("sampled", "pass_at_k", "vote")
+    tried = {
+        temperature: {name: wilson(right, 48).to_dict() for name, right in zip(names, each, strict=True)}
+        for temperature, each in zip(("0.4", "0.7", "1"), counts, strict=True)
+    }
+    return {"samples": 4, "problems": 48, "tried": tried, "pool": pool, "vote": voted}
+
+
 def sample_report() -> Row:
     """Everything measured; the twin ran 6 of 20 steps and did not move; pass@16 of the two is about level."""
     rng = np.random.default_rng(20260730)
@@ -43,6 +56,7 @@ def sample_report() -> Row:
         "shots": _scores(rng, ease * 0.55, 500),
         "votes": _scores(rng, ease * 0.8, 500),
     }
+    scores["majority"] = [int(i % 83 == 0) for i in range(500)]
     scores["twin"] = [s if rng.random() > 0.03 else 1 - s for s in scores["before"]]
     hard = {"before": _scores(rng, 0.05, 200), "after": _scores(rng, 0.14, 200)}
     tries = rng.beta(0.35, 3.0, 64)
@@ -79,6 +93,7 @@ def sample_report() -> Row:
         "before": {
             "greedy": _accuracy(scores["before"]),
             "sampled": wilson(46, 2000).to_dict(),
+            "temperature": 0.4,
             "verdicts": {"right": 612, "wrong": 1104, "no_answer": 283, "error": 0, "timeout": 1},
             "tokens_per_answer": 8.7,
             "truncated": 0.081,
@@ -86,6 +101,7 @@ def sample_report() -> Row:
         "after": {
             "greedy": _accuracy(scores["after"]),
             "sampled": wilson(1320, 2000).to_dict(),
+            "temperature": 0.7,
             "verdicts": {"right": 1422, "wrong": 566, "no_answer": 12, "error": 0, "timeout": 0},
             "tokens_per_answer": 3.2,
             "truncated": 0.002,
@@ -94,16 +110,32 @@ def sample_report() -> Row:
             "best_prompt": {
                 "style": "steps",
                 "greedy": _accuracy(scores["prompt"]),
+                "truncated": 0.04,
                 "tried": {
-                    "only": wilson(24, 100).to_dict(),
-                    "plain": wilson(19, 100).to_dict(),
-                    "answer": wilson(17, 100).to_dict(),
-                    "steps": wilson(29, 100).to_dict(),
+                    "only": _tried(24, 0.21),
+                    "plain": _tried(19, 0.07),
+                    "answer": _tried(17, 0.02),
+                    "steps": _tried(29, 0.04),
                 },
             },
-            "few_shot": {"shots": 8, "greedy": _accuracy(scores["shots"])},
-            "self_consistency": {"k": 8, "accuracy": _accuracy(scores["votes"]), "tokens_per_problem": 70.1},
-            "majority_answer": {"text": "110", "accuracy": 0.012},
+            "few_shot": {
+                "format": "worked",
+                "shots": 8,
+                "style": "plain",
+                "greedy": _accuracy(scores["shots"]),
+                "truncated": 0.0,
+                "tried": [
+                    {"format": form, "shots": shots, "style": "plain", **_tried(right, 0.0)}
+                    for form, shots, right in (("bare", 4, 6), ("bare", 8, 10), ("worked", 4, 12), ("worked", 8, 14))
+                ],
+            },
+            "self_consistency": {
+                "k": 8,
+                "temperature": 0.4,
+                "accuracy": _accuracy(scores["votes"]),
+                "tokens_per_problem": 70.1,
+            },
+            "majority_answer": {"text": "110", "accuracy": _accuracy(scores["majority"])},
             "empty": {"accuracy": wilson(0, 500).to_dict()},
         },
         "controls": {
@@ -120,7 +152,11 @@ def sample_report() -> Row:
             "difference": _difference(hard["before"], hard["after"]),
         },
         "pass_at_k": {
-            "temperature": 1.0,
+            "temperature": {"base": 0.4, "sharpened": 0.7},
+            "temperatures": {
+                "base": _temperatures(0.4, 0.4, [(9, 17, 11), (4, 14, 8), (2, 5, 2)]),
+                "sharpened": _temperatures(0.7, 0.4, [(36, 38, 37), (35, 42, 37), (30, 41, 36)]),
+            },
             "samples": 16,
             "problems": 64,
             **{name: pass_at_k_curve(counts, KS) for name, counts in drawn.items()},
@@ -131,6 +167,10 @@ def sample_report() -> Row:
             "versus_best_prompt": _difference(scores["prompt"], scores["after"]),
             "versus_few_shot": _difference(scores["shots"], scores["after"]),
             "versus_self_consistency": _difference(scores["votes"], scores["after"]),
+            "versus_majority_answer": _difference(scores["majority"], scores["after"]),
+            "seed": 0,
+            "seed_shared": True,
+            "seed_note": "these are the problems of every run with seed 0, the default; another --seed draws others",
             "looks": 1,
             "training_seeds": 1,
         },

@@ -7,18 +7,21 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import whetstone as wh
 from tests.cli.process import Digits
 from tests.tiny import tiny_folder
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.measure import Measurement
 from whetstone.files import disk_full_is_work_failed
+from whetstone.models.tokenizer import Tokenizer
 from whetstone.runs.progress import Progress
-from whetstone.sharpen import pipeline
+from whetstone.sharpen import origin, pipeline
 from whetstone.sharpen.pipeline import resume, sharpen
 from whetstone.sharpen.plan import FEWEST_STEPS
 from whetstone.tasks.registry import BUILTIN
@@ -79,12 +82,105 @@ def test_the_numbers_of_the_report_are_those_of_the_stages(whole: Path) -> None:
     assert report["before"]["sampled"]["mean"] == pytest.approx(
         sum(right for _, right in stage("samples_before").counts) / (8 * 4)
     )
-    assert report["statistics"]["versus_self_consistency"]["n"] == 8
+    votes = stage("votes")
+    assert votes.ids == before.ids[: len(votes.ids)] and {len(texts) for texts in votes.texts} == {8}
+    assert report["statistics"]["versus_self_consistency"]["n"] == len(votes.ids) == 8
+    temperature = json.loads((whole / "stages" / "temperature_before.json").read_text())["result"]["measurement"]
+    assert report["before"]["temperature"] == temperature["pool"]
+    assert report["pass_at_k"]["temperatures"]["base"] == temperature
     rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     assert report["cost"]["generated_tokens"] == sum(row["generated_tokens"] for row in rows)
     assert report["overlap"]["trained_on"] <= sum(row["groups"] for row in rows)
     for sample, text in zip(report["samples"], after.texts, strict=False):
         assert sample["after"]["text"] == text[0]
+
+
+def test_measurements_of_other_problems_are_not_paired(whole: Path, tmp_path: Path) -> None:
+    """A stage's file of another run: a failure, not a number."""
+    for stage in ("before", "votes", "samples_before", "twin"):
+        run = tmp_path / stage
+        shutil.copytree(whole, run)
+        for name in ("report.html", "report.json"):
+            (run / name).unlink()
+        path = run / "stages" / f"{stage}.json"
+        saved = json.loads(path.read_text())
+        ids = saved["result"]["measurement"]["ids"]
+        ids[0], ids[1] = ids[1], ids[0]
+        path.write_text(json.dumps(saved))
+        with pytest.raises(WorkFailed, match="are not of the same problems"):
+            resume(run, Watched())
+
+
+def test_a_run_keeps_the_day_on_which_it_began(
+    job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chat template names the date; resumed on another day, the run asks with the same words."""
+    dated = tiny_folder(tmp_path / "dated")
+    config = json.loads((dated / "tokenizer_config.json").read_text())
+    config["chat_template"] = "{{ strftime_now('%d %b %Y') }}" + config["chat_template"]
+    (dated / "tokenizer_config.json").write_text(json.dumps(config))
+    prompts: set[str] = set()
+    render = Tokenizer.render
+
+    def watched(self: Tokenizer, *arguments: Any, **variables: Any) -> str:
+        text = render(self, *arguments, **variables)
+        prompts.add(text[:11])
+        return text
+
+    def on(day: int) -> None:
+        class Then(datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> datetime:
+                return datetime(2024, 2, day, 12, tzinfo=tz)
+
+        monkeypatch.setattr(origin, "datetime", Then)
+
+    monkeypatch.setattr(Tokenizer, "render", watched)
+    on(27)
+    with pytest.raises(KeyboardInterrupt):
+        sharpen(tmp_path / "run", Interrupted(Watched(), "train 3/"), **{**job, "model": str(dated)})
+    on(29)
+    resume(tmp_path / "run", Watched())
+    assert prompts == {"27 Feb 2024"}
+    assert json.loads((tmp_path / "run" / "provenance.json").read_text())["today"] == "2024-02-27T12:00:00"
+
+
+def test_an_adapter_is_a_start(job: dict[str, Any], tmp_path: Path) -> None:
+    """Trained on under lora, merged under full; both measure before what the adapter can do."""
+    short = {**job, "twin": False, "learning_rate": 1e-2}
+    first = sharpen(tmp_path / "first", Watched(), **{**short, "method": "lora"})
+    adapter = tmp_path / "first" / "checkpoint"
+    for method in ("lora", "full"):
+        run = tmp_path / method
+        options = {**short, "model": str(adapter), "method": method, "learning_rate": 1e-5, "steps": 1}
+        again = sharpen(run, Watched(), **options)
+        assert again["before"]["greedy"] == first["after"]["greedy"], method
+        assert again["model"]["base"]["name"] == "tiny" and again["model"]["name"] == "checkpoint"
+        assert (run / "checkpoint" / "adapter_model.safetensors").exists() == (method == "lora")
+        assert (run / "checkpoint" / "model.safetensors").exists() == (method == "full")
+        assert wh.Run(run).model().adapted == (method == "lora")
+    config = json.loads((tmp_path / "lora" / "checkpoint" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == job["model"], "not the adapter that it began with"
+
+
+def test_a_run_is_read(whole: Path, job: dict[str, Any], tmp_path: Path) -> None:
+    run = wh.Run(whole)
+    assert run.state == "finished" and repr(run) == f"Run({str(whole)!r}, finished)"
+    assert run.report == json.loads((whole / "report.json").read_text())
+    assert run.config.steps == 4 and run.config.model == job["model"]
+    assert [row["step"] for row in run.metrics] == [1, 2, 3, 4] == [row["step"] for row in run.timing]
+    assert run.samples[0]["texts"] and run.provenance["seed"] == 0
+    answered = wh.sample(run.model(), ["12?", "7?"], max_new_tokens=6)
+    assert [len(answers) for answers in answered] == [1, 1]
+    with pytest.raises(UsageError, match="there is no run in"):
+        wh.Run(tmp_path / "nowhere")
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    shutil.copy(whole / "config.toml", begun)
+    for read in (lambda run: run.report, lambda run: run.provenance, lambda run: run.model()):
+        with pytest.raises(UsageError, match="whet resume"):
+            read(wh.Run(begun))
+    assert wh.Run(begun).metrics == []
 
 
 def test_a_twin_that_fails_does_not_cost_the_report(
@@ -160,8 +256,10 @@ def test_the_time_left_counts_the_whole_run(job: dict[str, Any], tmp_path: Path)
         sharpen(tmp_path / "run", Interrupted(progress, "train 3/"), **timed)
     for line, left in progress.shown:
         if left is not None:  # nothing is known of a stage that has just begun
-            # before the steps are planned the ten minutes count; after that their pace, whatever the machine's load
-            assert left < 610 or "train" in line, line
+            # before the steps are planned the ten minutes count; after that their pace, whatever the machine's load;
+            # and the pace of the first few of many answers, which come together, says little yet
+            done, of = map(int, line.partition(" · ")[0].rpartition(" ")[2].split("/"))
+            assert left < 610 or "train" in line or done < of / 20, line
     known = [line for line, left in progress.shown if left is not None]
     assert any(line.startswith("before 16/16") for line in known) and any(line.startswith("train 2/") for line in known)
     assert all(" left" in line for line in known)

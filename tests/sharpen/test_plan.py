@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from whetstone.sharpen.plan import FEWEST_STEPS, Budget, Plan, minutes_up, plan_steps, seconds_ahead
 
-STAGES = {"before": 30.0, "samples_before": 60.0, "harder_before": 15.0, "prompt_styles": 40.0}
+STAGES = {
+    "before": 30.0,
+    "temperature_before": 20.0,
+    "samples_before": 60.0,
+    "harder_before": 15.0,
+    "prompt_styles": 40.0,
+}
 seconds = st.floats(0.01, 600)
 
 
@@ -60,6 +66,7 @@ def test_what_lies_ahead_is_what_lay_behind() -> None:
     assert ahead == {
         "train": 40.0,
         "after": 30.0,
+        "temperature after": 20.0,
         "samples after": 60.0,
         "harder after": 15.0,
         "random-reward twin": 40.0,  # as many steps, for no time limits it

@@ -21,11 +21,15 @@ from tests.sharpen.sample_report import (
     sample_report,
     sample_twin,
 )
-from whetstone.sharpen.html import plain, render, visible
+from whetstone.sharpen.html import render, visible
 from whetstone.sharpen.verdict import direction, findings, percent, signed, verdict_lines, verdict_shares
 
 Report = dict[str, Any]
 VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+def difference(mean: float, half: float, n: int = 500, p: float | None = None) -> Report:
+    return {"mean": mean, "low": mean - half, "high": mean + half, "n": n} | ({} if p is None else {"p": p})
 
 
 class Page(HTMLParser):
@@ -151,7 +155,11 @@ def test_page_shows_every_part() -> None:
     words = Page(made(sample_report)).words
     for part in [
         "24.2 % → 70.4 %", "+46.2 points", "95 % interval +40.8 to +51.2", "Learning curve", "random reward",
-        "pass@k", "base, 8-shot", "One level harder", "What the answers were", "Length of answers",
+        "pass@k", "base, 8-shot spelled out", "base, vote of 8, T = 0.4", "0.4 (base) and 0.7 (sharpened)",
+        "8 spelled-out, “plain” (chosen) 29.2 %", "“steps” (chosen) 60.4 % (46.3 % to 73.0 %), 4 % cut off",
+        "base, T = 0.4 (chosen for the pool and the vote)", "sharpened, T = 0.7 (chosen for the pool)",
+        "0: these are the problems of every run with seed 0", "always answering “110”",
+        "One level harder", "What the answers were", "Length of answers",
         "Answers before and after", "Overlap with training", "Speed", "Cost", "Provenance", "Reproduce it",
         "whet sharpen --model smollm2-135m", "How to read this", "tokens generated 84,112",
     ]:  # fmt: skip
@@ -273,15 +281,7 @@ def test_visible(text: str, shown: str) -> None:
     assert "".join(Page(str(visible(text))).text) == shown
 
 
-def test_plain_keeps_letters_and_spells_the_rest() -> None:
-    assert plain("naïve\u2028\x07 ok\n") == "naïve\\u2028\\x07 ok\n"
-
-
 # -- the verdict ---------------------------------------------------------------------------------------------
-
-
-def difference(mean: float, half: float, n: int = 500, p: float | None = None) -> Report:
-    return {"mean": mean, "low": mean - half, "high": mean + half, "n": n} | ({} if p is None else {"p": p})
 
 
 def test_verdict_of_a_clean_gain() -> None:
@@ -291,11 +291,15 @@ def test_verdict_of_a_clean_gain() -> None:
     text = "\n".join(lines)
     assert "+46.2 points (95 % interval +40.8 to +51.2), exact McNemar p < 0.0001" in text
     assert "Better than what the untrained model reaches by the best of 4 prompts" in text
-    assert "8-shot prompting" in text and "self-consistency over 8 answers" in text
+    assert "8-shot prompting with spelled-out answers" in text
+    assert "self-consistency over 8 answers at T = 0.4" in text
+    assert "Always answering “110”, the most frequent answer, would be right 1.4 % of the time; the sharp" in text
     assert "did not move measurably in 6 of 20 steps" in text
+    assert "% for the base model at T = 0.4, " in text and "% sharpened at T = 0.7)" in text
     assert "the sharpened model is still ahead" in text
     assert lines[-2] == ("Weakest link: the random-reward twin ran 6 of 20 steps, so a slow effect could be missed.")
     assert "single training seed" in lines[-1] and "pass@k rests on 64 problems" in lines[-1]
+    assert "the evaluation problems are those of every run with seed 0" in lines[-1]
     assert json.loads(json.dumps(lines)) == lines
 
 
@@ -324,7 +328,8 @@ def test_verdict_of_a_sceptics_case() -> None:
     assert "Not distinguishable from the untrained model with the best of 4 prompts" in text
     assert "The twin trained on a random reward improved too in as many steps: +11.0 points" in text
     assert "ahead of its twin by" in text
-    assert "With 16 tries (95.0 % for the base model, 78.0 % sharpened) the base model overtakes, from" in text
+    scores = "95.0 % for the base model at T = 0.4, 78.0 % sharpened at T = 0.7"
+    assert f"With 16 tries ({scores}) the base model overtakes, from" in text
     assert "k = 8" in text
     assert lines[-2] == "Weakest link: 7 of 500 evaluation problems were also trained on."
     assert "22.0 % of the answers after were cut off" in lines[-1] and "twin improved too" in lines[-1]
@@ -335,8 +340,49 @@ def test_a_rival_that_wins_is_said_to_win() -> None:
     report = sample_report()
     report["statistics"]["versus_few_shot"] = difference(-0.1, 0.03, p=1e-4)
     lines = verdict_lines(report)
-    assert lines[0].endswith("without training, 8-shot prompting does better.")
+    assert lines[0].endswith("without training, 8-shot prompting with spelled-out answers does better.")
     assert any(line.startswith("Worse than the untrained model with 8-shot prompting") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("versus", "kind", "words"),
+    [
+        (difference(0.5, 0.04), "good", "; the sharpened model is ahead by +50.0 points"),
+        (difference(0.01, 0.04), "bad", ": not distinguishable from the sharpened model, which differs by +1.0 points"),
+        (difference(-0.3, 0.04), "bad", ": better than the sharpened model, which differs by −30.0 points"),
+        (None, "open", "What always giving the most frequent answer would score was not measured."),
+    ],
+)
+def test_an_answer_that_does_not_read_the_question_is_a_rival(versus: Report | None, kind: str, words: str) -> None:
+    report = sample_report()
+    report["statistics"]["versus_majority_answer"] = versus
+    [found] = [finding for finding in findings(report) if "most frequent answer" in finding.text]
+    assert found.kind == kind and words in found.text
+    if kind == "bad":
+        assert "without training, always answering “110” does" in verdict_lines(report)[0]
+    report["baselines"]["majority_answer"]["text"] = "x" * 90
+    assert "x" * 41 not in "\n".join(verdict_lines(report))
+
+
+@pytest.mark.parametrize(
+    ("steps", "way", "kind"),
+    [
+        (20, 0.0, "good"),
+        (10, 0.0, "good"),
+        (9, 0.0, "weak"),
+        (1, -0.2, "weak"),
+        (10, -0.2, "good"),
+        (2, 0.2, "bad"),
+        (None, 0.0, "weak"),
+    ],
+)
+def test_a_twin_of_few_steps_is_weak_evidence(steps: int | None, way: float, kind: str) -> None:
+    report = sample_report()
+    report["controls"]["random_reward"].update(steps=steps, difference=difference(way, 0.05))
+    [found] = [finding for finding in findings(report) if "The twin trained on a random reward" in finding.text]
+    assert found.kind == kind, found
+    assert steps in (20, None) or f"in {steps} of 20 steps" in found.text
+    assert ("too short a training" in found.text) == (kind == "weak")
 
 
 def test_an_interval_beside_zero_with_a_test_that_does_not_reject_is_unclear() -> None:
@@ -384,11 +430,13 @@ def test_amplified_or_new(base: tuple[float, float], sharpened: tuple[float, flo
         ),
         (lambda r: r["after"].update(verdicts={"right": 9, "timeout": 1}), "judging failed on 10.0 %"),
         (lambda r: r["statistics"].update(looks=3), "looked at 3 times"),
+        (lambda r: r["baselines"]["few_shot"].update(truncated=0.2), "20.0 % of the answers with few-shot prompting"),
         (lambda r: r["statistics"].update(versus_few_shot=None), "no comparison with 8-shot prompting"),
     ],
 )
 def test_weakest_link_is_named(change: Callable[[Report], None], words: str) -> None:
     report = copy.deepcopy(sample_report())
+    report["controls"]["random_reward"]["steps"] = 20
     change(report)
     line = next(line for line in verdict_lines(report) if line.startswith("Weakest link"))
     assert words in line
@@ -397,7 +445,7 @@ def test_weakest_link_is_named(change: Callable[[Report], None], words: str) -> 
 def test_no_weak_link_is_said_carefully() -> None:
     report = sample_report()
     report["controls"]["random_reward"]["steps"] = 20
-    report["statistics"]["training_seeds"] = 3
+    report["statistics"].update(training_seeds=3, seed_shared=False)
     report["pass_at_k"]["problems"] = 200
     report["before"]["verdicts"] = report["after"]["verdicts"]
     assert verdict_lines(report)[-1] == "Weakest link: none among those that this report checks."

@@ -38,6 +38,22 @@ class Fine(Task):
     def answer(self, problem):
         return str(2 * problem.facts["n"])
 
+class Spelled(Fine):
+    def worked(self, problem):
+        return f"2 * {problem.facts['n']} = {2 * problem.facts['n']}"
+
+    def styles(self):
+        from whetstone.tasks.task import PromptStyle
+        return {"long": PromptStyle("long", None, "{question}", reasoning=7)}
+
+class BadWorked(Fine):
+    def worked(self, problem): return 7
+
+class BadRoom(Fine):
+    def styles(self):
+        from whetstone.tasks.task import PromptStyle
+        return {"long": PromptStyle("long", None, "{question}", reasoning="7")}
+
 class Loud(Fine):
     def check(self, problem, text):
         print("a" * 100000); sys.stderr.write("e"); return super().check(problem, text) is Verdict.RIGHT
@@ -123,7 +139,17 @@ def test_a_fine_task_behaves_like_a_built_in_one(load: Load) -> None:
     assert task.check(drawn[0], "") is Verdict.NO_ANSWER
     assert task.check(drawn[0], "9" * 1_000_000) is Verdict.NO_ANSWER
     assert set(task.styles()) == {"only", "plain", "answer", "steps"}
-    assert majority_answer(task, 1, b"k", 20)[0]
+    assert majority_answer(task, 1, b"k", 20)
+    assert task.worked(drawn[0]) is None and task.styles()["steps"].room(task) == task.max_new_tokens + 192
+
+
+def test_spelled_out_answers_and_room_come_through(load: Load) -> None:
+    task = load("Spelled")
+    problem = Problem("q", {"n": 21, "pair": [21, 21]})
+    assert task.worked(problem) == "2 * 21 = 42" and task.check(problem, "2 * 21 = 42") is Verdict.RIGHT
+    assert task.styles()["long"].room(task) == task.max_new_tokens + 7
+    assert "worked must be a text or None" in usage_error(lambda: load("BadWorked").worked(problem))
+    assert "a style's reasoning must be an integer of at least 0" in usage_error(lambda: load("BadRoom"))
 
 
 def test_load_task_finds_the_file(load: Load, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from whetstone.models.tokenizer import Tokenizer
 from whetstone.tasks.keys import Stream
 from whetstone.tasks.task import Problem, Task, Verdict
 from whetstone.training.rewards import Reward, task_reward
-from whetstone.training.rlvr import Run, Settings, Setup
+from whetstone.training.rlvr import Settings, Setup, TrainingRun
 from whetstone.training.rows import Row
 
 KEY = b"the key of these tests"
@@ -67,10 +67,10 @@ def make_run(
     reward: Reward = task_reward,
     key: bytes = KEY,
     **changes: object,
-) -> Run:
+) -> TrainingRun:
     judged = task or Digits()
     setup = Setup(judged, Stream(judged, key, "train", 1), judged.styles()["plain"], key, reward)
-    return Run(loaded, setup, replace(SETTINGS, **changes), folder)
+    return TrainingRun(loaded, setup, replace(SETTINGS, **changes), folder)
 
 
 def some_rows(model: Decoder, count: int = 9, seed: int = 0, temperature: float = 1.0, shift: float = 0.0) -> list[Row]:
@@ -99,7 +99,7 @@ def token_logprobs_apart(
     return logprobs_TV.gather(1, torch.tensor(ids)[:, None])[:, 0]
 
 
-def resumable_run(folder: Path, model_folder: Path, lora: bool) -> Run:
+def resumable_run(folder: Path, model_folder: Path, lora: bool) -> TrainingRun:
     """A run of 20 short steps in `folder`, at its start or where the last process left it."""
     loaded = load(str(model_folder))
     loaded.tokenizer = often_stopping()

@@ -24,12 +24,12 @@ from whetstone.errors import WorkFailed
 from whetstone.tasks.task import Problem, Verdict
 from whetstone.training.objectives import OBJECTIVES, Objective
 from whetstone.training.rewards import random_reward, task_reward
-from whetstone.training.rlvr import HOPELESS_STEPS, Run
+from whetstone.training.rlvr import HOPELESS_STEPS, TrainingRun
 from whetstone.training.rows import Row
 from whetstone.training.trainer import StepResult
 
 
-def trained(run: Run) -> list[dict[str, Any]]:
+def trained(run: TrainingRun) -> list[dict[str, Any]]:
     """The metrics rows of the whole run."""
     rows: list[dict[str, Any]] = []
     run.train(rows.append)
@@ -97,7 +97,7 @@ def sometimes(problem: Problem, completion: Completion, verdict: Verdict, seed: 
     return float(len(completion.ids)) if problem.facts["n"] % 3 == 0 else 0.5
 
 
-def spy(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Row], StepResult]]:
+def spy(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Row], StepResult]]:
     """What the trainer was given and what it gave back."""
     steps: list[tuple[list[Row], StepResult]] = []
     step = run.trainer.step
@@ -305,7 +305,9 @@ def test_one_group_with_signal_is_hope_enough(tmp_path: Path) -> None:
 )
 def test_a_broken_check_stops_with_the_tasks_own_reason(tmp_path: Path, task: Digits, reason: str) -> None:
     run = make_run(tmp_path, tiny_loaded(), task=task, **SMALL)
-    with pytest.raises(WorkFailed, match=rf"check\(\) failed on (\d+) of \1 answers: {reason}") as failure:
+    with pytest.raises(
+        WorkFailed, match=rf"check\(\) failed on (\d+) of \1 answers, the last time so: {reason}"
+    ) as failure:
         run.train(lambda row: None)
     assert "\n" not in str(failure.value)
     [row] = (json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines())

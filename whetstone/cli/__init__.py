@@ -9,6 +9,7 @@ import typer
 
 from whetstone.cli import bench, doctor, evaluate, generate, sharpen
 from whetstone.errors import UsageError, WorkFailed
+from whetstone.text import printable
 
 app = typer.Typer(
     name="whet",
@@ -60,4 +61,4 @@ def one_line(error: Exception) -> str:
             f"unexpected {type(error).__name__}: {error} "
             "(this is a defect of whetstone; WHETSTONE_TRACEBACK=1 shows where)"
         )
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))

@@ -14,7 +14,10 @@ def evaluate(
     task: Task = "addition",
     level: Level = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Different problems.")] = 500,
-    samples: Annotated[int, typer.Option(min=1, help="Answers per problem at temperature 1; 1 is greedy.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, help="Answers per problem; several give pass@k.")] = 1,
+    temperature: Annotated[
+        float | None, typer.Option(min=0.0, help="0 is greedy.", show_default="0 for one answer, 1 for several")
+    ] = None,
     style: Annotated[str, typer.Option(help="Prompt style.")] = "only",
     seed: Annotated[int, typer.Option(help="Its key draws the problems: another seed, other problems.")] = 0,
     device: Device = "cpu",
@@ -35,24 +38,38 @@ def evaluate(
     from whetstone.engine.backends import Source
     from whetstone.evals.evaluate import evaluate as run
     from whetstone.runs.progress import Progress
+    from whetstone.text import printable
 
     source = Source(model, name, api_key_file, endpoint_settings, backend, device)
     with Progress() as progress:
-        result = run(source, task, level=level, n=n, samples=samples, style=style, seed=seed, progress=progress)
+        result = run(
+            source,
+            task,
+            level=level,
+            n=n,
+            samples=samples,
+            temperature=temperature,
+            style=style,
+            seed=seed,
+            progress=progress,
+        )
     if as_json:
         print(json.dumps(result, indent=2, ensure_ascii=False))
         return
     accuracy = result["accuracy"]
+    warmth = f" at temperature {result['temperature']:g}" if result["temperature"] else ""
     print(
-        f"{result['task']} level {result['level']}: {100 * accuracy['mean']:.1f} % right "
-        f"(95 % interval {100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}, {accuracy['n']} problems)"
+        f"{printable(result['task'])} level {result['level']}: {100 * accuracy['mean']:.1f} % right "
+        f"(95 % interval {100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}, {accuracy['n']} problems){warmth}"
     )
     print("verdicts: " + ", ".join(f"{name} {count}" for name, count in result["verdicts"].items() if count))
     for row in result.get("pass_at_k", []):
         print(f"pass@{row['k']}: {100 * row['mean']:.1f} % ({100 * row['low']:.1f} to {100 * row['high']:.1f})")
     print(f"tokens per answer {result['tokens_per_answer']:.1f}, cut off {100 * result['truncated']:.0f} %")
     if facts := result.get("backend"):
-        print("\n".join(_endpoint_lines(facts)))
+        print(printable("\n".join(_endpoint_lines(facts))))
+    if result["seed_note"]:
+        print(f"note: {result['seed_note']}")
 
 
 def _endpoint_lines(facts: dict[str, Any]) -> list[str]:

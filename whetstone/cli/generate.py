@@ -32,47 +32,21 @@ def generate(
     """
     import json
     import sys
+    from dataclasses import asdict
 
     from whetstone.engine.backends import Source
-    from whetstone.engine.protocol import SamplingParams
-    from whetstone.engine.rollout import UNANSWERED, completion_text
-    from whetstone.errors import UsageError, WorkFailed
+    from whetstone.engine.generate import sample
+    from whetstone.engine.rollout import UNANSWERED
+    from whetstone.errors import WorkFailed
+    from whetstone.text import printable
 
-    asked = Source(model, name, api_key_file, endpoint_settings, backend, device).open()
-    messages = [] if system is None else [{"role": "system", "content": system}]
-    messages.append({"role": "user", "content": sys.stdin.read() if prompt == "-" else prompt})
-    request = asked.request(messages, tuple(_seed(seed, i) for i in range(n)))
-    if asked.positions is not None:
-        room = asked.positions - len(request.prompt_ids)
-        if room < 1:
-            raise UsageError(
-                f"the prompt has {len(request.prompt_ids)} tokens and the model takes "
-                f"{asked.positions}, its answer included: shorten the prompt"
-            )
-        max_tokens = min(max_tokens, room)
-    params = SamplingParams(max_tokens, temperature, asked.stop_ids)
-    completions = asked.sampler.sample([request], params)[0]
-    for completion in completions:
-        text = completion_text(completion, asked.tokenizer)
-        if as_json:
-            row = {
-                "text": text,
-                "finish": completion.finish,
-                "ids": completion.ids,
-                "logprobs": completion.logprobs,
-            }
-            print(json.dumps(row, ensure_ascii=False))
-        else:
-            print(text)
-    failed = [completion.finish for completion in completions if completion.finish in UNANSWERED]
+    asked = sys.stdin.read() if prompt == "-" else prompt
+    opened = Source(model, name, api_key_file, endpoint_settings, backend, device).open()
+    [answers] = sample(opened, asked, n=n, temperature=temperature, max_new_tokens=max_tokens, system=system, seed=seed)
+    for answer in answers:
+        print(json.dumps(asdict(answer), ensure_ascii=False) if as_json else printable(answer.text))
+    failed = [answer.finish for answer in answers if answer.finish in UNANSWERED]
     if failed:
-        facts = asked.facts() or {}
+        facts = opened.facts() or {}
         reason = facts.get("last_failure") or f"the endpoint ended it by {failed[-1]}"
         raise WorkFailed(f"{len(failed)} of {n} answers did not come: {reason}")
-
-
-def _seed(seed: int, answer: int) -> int:
-    """A hash, so that neighbouring seeds share no answers."""
-    from whetstone.tasks.keys import problem_seed
-
-    return int.from_bytes(problem_seed(str(seed).encode(), "generate", "", "", answer)[:8], "big")

@@ -130,5 +130,7 @@ def _show(finished: dict[str, Any], page: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(finished, indent=2, ensure_ascii=False))
         return
-    print("\n".join(finished["verdict"]))
-    print(f"\nThe whole report: {page}")
+    from whetstone.text import printable
+
+    print(printable("\n".join(finished["verdict"])))
+    print(printable(f"\nThe whole report: {page}"))

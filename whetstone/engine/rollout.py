@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from whetstone.engine.protocol import Completion, Progress, Request, Sampler, SamplingParams
@@ -37,18 +37,22 @@ class Judge:
         verdict = judge(self.task, problem, text)
         self.counts[verdict] += 1
         if verdict in (Verdict.ERROR, Verdict.TIMEOUT):
-            self._give_up_if_broken()
+            require_working_check(self.task, self.counts)
         return verdict
 
-    def _give_up_if_broken(self) -> None:
-        judged, hung = self.counts.total(), self.counts[Verdict.TIMEOUT]
-        failed = hung + self.counts[Verdict.ERROR]
-        mostly = failed * 2 > judged
-        if hung >= HANGS_AT_MOST or (mostly and (hung >= HANGS_AT_FIRST or failed >= FAILURES_AT_FIRST)):
-            reason = self.task.last_error or "no reason given"
-            raise WorkFailed(
-                f"the task's check() failed on {failed} of {judged} answers, the last time so: {reason}; mend it first"
-            )
+
+def require_working_check(task: Task, counts: Mapping[Verdict, int], enough: int = FAILURES_AT_FIRST) -> None:
+    """Raises WorkFailed, with the check's own reason, when these verdicts show that `check` is broken: it hung again
+    and again, or failed on most answers and on at least `enough` of them (1 where no more answers will come).
+    """
+    judged, hung = sum(counts.values()), counts.get(Verdict.TIMEOUT, 0)
+    failed = hung + counts.get(Verdict.ERROR, 0)
+    mostly = failed * 2 > judged
+    if hung >= HANGS_AT_MOST or (mostly and (hung >= HANGS_AT_FIRST or failed >= enough)):
+        reason = task.last_error or "no reason given"
+        raise WorkFailed(
+            f"the task's check() failed on {failed} of {judged} answers, the last time so: {reason}; mend it first"
+        )
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Any
 from whetstone.engine.backends import Source
 from whetstone.engine.rollout import Questioner
 from whetstone.errors import UsageError, WorkFailed
-from whetstone.evals.measure import REASONING_ROOM, measure_greedy, measure_sampled
+from whetstone.evals.measure import measure_greedy, measure_sampled
 from whetstone.runs.progress import Progress
-from whetstone.tasks.keys import Key, Stream, commitment
+from whetstone.tasks.keys import DEFAULT_SEED, SHARED_SEED, Key, Stream, commitment
 from whetstone.tasks.registry import load_task
 
-DEFAULT_STYLE = "only"  # the one without room for reasoning
+DEFAULT_STYLE = "only"
 
 
 def evaluate(
@@ -24,19 +24,28 @@ def evaluate(
     n: int = 500,
     samples: int = 1,
     style: str = DEFAULT_STYLE,
-    seed: int = 0,
+    seed: int = DEFAULT_SEED,
+    temperature: float | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Ask `n` different problems of the evaluation split; greedy, or `samples` answers each at temperature 1.
+    """Ask `n` different problems of the evaluation split: `samples` answers each, at `temperature`.
 
-    `model`: a name, or a `Source` for an endpoint or vLLM, which brings its own device.
+    Without a temperature a single answer is greedy and several are drawn at 1. `model`: a name, or a `Source` for an
+    endpoint or vLLM, which brings its own device.
 
-    Returns {model, task, level, accuracy {mean, low, high, n}, verdicts, tokens_per_answer, truncated, key}, with
-    `pass_at_k` rows when several samples were drawn, and `backend` {kind, model, usage, failures, cost, …} for an
-    endpoint. Raises UsageError for an unknown model, task, level or style, WorkFailed when an endpoint never answers.
+    Returns {model, task, level, style, temperature, accuracy {mean, low, high, n}, verdicts, tokens_per_answer,
+    truncated, seed, seed_shared, seed_note, key}, with `pass_at_k` rows when several samples were drawn, and `backend`
+    {kind, model, usage, failures, cost, …} for an endpoint; `seed_note` says in words that these are everybody's
+    problems, and is None for a seed of one's own.
+
+    Raises UsageError for an unknown model, task, level or style, and for several answers at temperature 0; WorkFailed
+    when an endpoint never answers.
     """
     source = model if isinstance(model, Source) else Source(model, device=device)
+    warmth = temperature if temperature is not None else 0.0 if samples == 1 else 1.0
+    if samples > 1 and warmth == 0:
+        raise UsageError("several greedy answers are all the same: ask for one, or give a temperature above 0")
     judged = load_task(task)
     styles = judged.styles()
     if style not in styles:
@@ -46,21 +55,24 @@ def evaluate(
     problems = Stream(judged, key, "eval", chosen).take(n, distinct=True)
     backend = source.open()
     questioner = Questioner(backend.sampler, backend.tokenizer, judged, styles[style], positions=backend.positions)
-    room = judged.max_new_tokens * (1 if style == DEFAULT_STYLE else REASONING_ROOM)
+    room = styles[style].room(judged)
     result: dict[str, Any] = {"model": source.model, "task": judged.name, "level": chosen, "style": style}
+    result["temperature"] = warmth
     with (progress or Progress()).stage("answers", n * samples) as stage:
 
         def show(done: int, _wanted: int) -> None:
             stage.advance(done - stage.done)
 
-        if samples == 1:
+        if warmth == 0:
             measured = measure_greedy(questioner, problems, room, show)
             result["accuracy"] = measured.accuracy().to_dict()
         else:
-            measured = measure_sampled(questioner, problems, samples, room, key, show)
+            measured = measure_sampled(questioner, problems, samples, room, key, show, warmth)
             ks = [k for k in (1, 2, 4, 8, 16, 32, 64, 128, 256) if k <= samples]
-            result["pass_at_k"] = measured.pass_at(ks)
-            result["accuracy"] = {name: value for name, value in result["pass_at_k"][0].items() if name != "k"}
+            rows = measured.pass_at(ks)
+            result["accuracy"] = {name: value for name, value in rows[0].items() if name != "k"}
+            if samples > 1:
+                result["pass_at_k"] = rows
     if facts := backend.facts():
         result["backend"] = facts
         if unanswered(facts) == n * samples:
@@ -71,6 +83,9 @@ def evaluate(
         "verdicts": measured.mix(),
         "tokens_per_answer": measured.tokens_per_answer(),
         "truncated": measured.truncated_share(),
+        "seed": seed,
+        "seed_shared": seed == DEFAULT_SEED,
+        "seed_note": SHARED_SEED if seed == DEFAULT_SEED else None,
         "key": commitment(key),
     }
 

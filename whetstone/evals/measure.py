@@ -12,12 +12,22 @@ from typing import Any
 
 from whetstone.engine.protocol import Progress, SamplingParams
 from whetstone.engine.rollout import Answers, Questioner
-from whetstone.evals.statistics import Interval, pass_at_k_curve, wilson
+from whetstone.errors import WorkFailed
+from whetstone.evals.statistics import Interval, paired_difference, pass_at_k_curve, wilson
 from whetstone.tasks.keys import problem_seed
 from whetstone.tasks.task import Problem, Task, Verdict
 
-# Prompt styles that invite reasoning get room for it: this many times the task's own limit.
-REASONING_ROOM = 4
+
+@dataclass(frozen=True)
+class Scores:
+    """1 (right) or 0 for each problem, and which problems these are."""
+
+    ids: list[str]
+    right: list[int]
+
+    def accuracy(self) -> Interval:
+        """Share of right ones, with its Wilson interval."""
+        return wilson(sum(self.right), len(self.right))
 
 
 @dataclass(frozen=True)
@@ -48,13 +58,18 @@ class Measurement:
         return [int(verdicts[0] == Verdict.RIGHT) for verdicts in self.verdicts]
 
     @property
+    def scores(self) -> Scores:
+        """`first_right` with the problems that it belongs to."""
+        return Scores(self.ids, self.first_right)
+
+    @property
     def counts(self) -> list[tuple[int, int]]:
         """(answers, right answers) per problem."""
         return [(len(verdicts), verdicts.count(Verdict.RIGHT)) for verdicts in self.verdicts]
 
     def accuracy(self) -> Interval:
         """Share of problems answered right at the first answer, with its Wilson interval."""
-        return wilson(sum(self.first_right), len(self.first_right))
+        return self.scores.accuracy()
 
     def pass_at(self, ks: Sequence[int]) -> list[dict[str, float | int]]:
         """Unbiased pass@k with bands, one row per k."""
@@ -104,8 +119,23 @@ def measure_sampled(
     return Measurement.of(questioner.ask(problems, count, params, seed, progress))
 
 
-def vote(pool: Measurement, task: Task) -> list[int]:
-    """Self-consistency (Wang et al. 2022): 1 or 0 per problem for the answer that most samples gave.
+def compared(before: Scores, after: Scores, *, part: bool = False) -> dict[str, Any]:
+    """`statistics.paired_difference` of two scores of the same problems, after - before.
+
+    With `part`, `before` may be of the first few of the problems only, and the pairs are those. Raises WorkFailed when
+    the problems differ: a difference between unlike things would look like any other number.
+    """
+    n = len(before.ids)
+    if before.ids != after.ids[:n] or (n < len(after.ids) and not part):
+        raise WorkFailed(
+            "two measurements that should be paired are not of the same problems "
+            f"({n} and {len(after.ids)}): files of different runs were mixed; start anew with another --out"
+        )
+    return paired_difference(before.right, after.right[:n])
+
+
+def vote(pool: Measurement, task: Task) -> Scores:
+    """Self-consistency (Wang et al. 2022): for each problem, whether the answer that most samples gave is right.
 
     Samples without an answer do not vote; ties go to the answer that came first, which no one chose by its verdict.
     """
@@ -118,4 +148,4 @@ def vote(pool: Measurement, task: Task) -> list[int]:
             continue
         winner = votes.most_common(1)[0][0]
         scores.append(int(verdicts[answers.index(winner)] == Verdict.RIGHT))
-    return scores
+    return Scores(pool.ids, scores)

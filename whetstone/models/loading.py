@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from whetstone.models.hub import resolve
 from whetstone.models.lora import (
     CONFIG_FILE,
     apply_lora,
+    drop_adapters,
     load_adapter,
     lora_parameters,
+    merged_weights,
     save_adapter,
 )
 from whetstone.models.tokenizer import Tokenizer
@@ -26,12 +29,20 @@ from whetstone.models.tokenizer import Tokenizer
 
 @dataclass
 class Loaded:
-    """A decoder with its tokenizer. `name` is what the user typed, `folder` where the base weights lie."""
+    """A decoder with its tokenizer. `name` is what the user typed, `folder` what it stands for: a model or an adapter.
+
+    `base` is where the weights below the adapters come from, in a form that `load` takes from any directory; for a
+    model without adapters the same as `name`.
+    """
 
     model: Decoder
     tokenizer: Tokenizer
     name: str
     folder: Path
+    base: str = ""
+
+    def __post_init__(self) -> None:
+        self.base = self.base or self.name
 
     @property
     def parameters(self) -> int:
@@ -57,11 +68,14 @@ def load(spec: str, device: str = "cpu") -> Loaded:
     """
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError("there is no CUDA device on this machine; leave out --device cuda")
+    return _load(spec, device, ())
+
+
+def _load(spec: str, device: str, above: tuple[Path, ...]) -> Loaded:
+    """`above`: the folders of the adapters whose base is being looked for."""
     folder = resolve(spec)
     if (folder / CONFIG_FILE).is_file() and not (folder / "config.json").is_file():
-        base = load(str(read_json(folder / CONFIG_FILE).get("base_model_name_or_path") or ""), device)
-        load_adapter(base.model, folder)
-        return Loaded(base.model, base.tokenizer, spec, folder)
+        return _load_adapted(spec, folder, device, above)
     model, _ = load_folder(folder)
     model.to(device)
     if device.startswith("cuda"):
@@ -69,15 +83,67 @@ def load(spec: str, device: str = "cpu") -> Loaded:
     return Loaded(model, Tokenizer.load(folder), spec, folder)
 
 
+def _load_adapted(spec: str, folder: Path, device: str, above: tuple[Path, ...]) -> Loaded:
+    """The base that the adapter names, with the adapter on it. An adapter below it is merged into its own base."""
+    above = (*above, folder.resolve())
+    noted = str(read_json(folder / CONFIG_FILE).get("base_model_name_or_path") or "")
+    name = _base_name(noted, folder)
+    try:
+        if Path(name).is_absolute() and Path(name).resolve() in above:
+            raise UsageError("it leads back to itself")
+        loaded = _load(name, device, above)
+    except UsageError as error:
+        raise UsageError(
+            f"{folder} is an adapter for the model {noted!r}, which cannot be loaded ({error}): "
+            f"correct base_model_name_or_path in its {CONFIG_FILE}"
+        ) from None
+    merge(loaded)
+    load_adapter(loaded.model, folder)
+    tokenizer = loaded.tokenizer
+    if (folder / "tokenizer.json").is_file():  # it was trained with a chat template of its own
+        tokenizer = Tokenizer.load(folder)
+        if tokenizer.vocab_size > loaded.model.config.vocab_size:
+            raise UsageError(
+                f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens and its base {name} only "
+                f"{loaded.model.config.vocab_size}; adapters for a larger vocabulary are not known"
+            )
+    return Loaded(loaded.model, tokenizer, spec, folder, name)
+
+
+def _base_name(noted: str, folder: Path) -> str:
+    """What an adapter notes about its base, in a form that `load` takes in any directory.
+
+    PEFT notes a folder, which may have moved along with the adapter, or a name on the hub.
+    """
+    places = [Path(noted).expanduser(), folder / noted] if noted else []
+    for place in places:
+        if place.exists():
+            return str(place.absolute())
+    on_hub = re.fullmatch(r"\w[\w.-]*/[\w.-]+", noted)
+    return f"hf:{noted}" if on_hub else noted
+
+
 def add_lora(loaded: Loaded, rank: int, alpha: float, seed: int) -> None:
     """Put fresh adapters on every linear layer of the blocks and freeze the rest."""
     apply_lora(loaded.model, rank, alpha, seed=seed)
 
 
+@torch.no_grad()
+def merge(loaded: Loaded) -> None:
+    """Make adapters a part of the weights, for good, and let every weight be trained; nothing where there are none."""
+    if not loaded.adapted:
+        return
+    merged = merged_weights(loaded.model)
+    drop_adapters(loaded.model)
+    for name, parameter in loaded.model.named_parameters():
+        parameter.copy_(merged[name])
+    loaded.model.requires_grad_(True)
+
+
 def save_weights(loaded: Loaded, folder: Path) -> None:
     """Write what training changed into an existing folder: a whole model, or the adapter that goes on the base."""
     if loaded.adapted:
-        save_adapter(loaded.model, folder, base=loaded.name)
+        save_adapter(loaded.model, folder, base=loaded.base)
     else:
         write_model(loaded.model, folder, loaded.tokenizer)
 

@@ -76,7 +76,7 @@ def apply_lora(
     if rank < 1:
         raise UsageError(f"the rank of an adapter is at least 1, not {rank}")
     generator = torch.Generator().manual_seed(seed)
-    _freeze(model)
+    drop_adapters(model)
     for name, linear in _linears(model):
         if name.rsplit(".", 1)[1] in chosen:
             outputs, inputs = linear.weight.shape
@@ -168,7 +168,7 @@ def load_adapter(model: Decoder, path: str | Path) -> Decoder:
         fits = set(pair) == {"a", "b"} and pair["b"].shape == (outputs, len(pair["a"]))
         if not fits or pair["a"].shape[1:] != (inputs,):
             raise UsageError(f"{folder}: the adapter of {name} does not fit a weight of {outputs} x {inputs}")
-    _freeze(model)
+    drop_adapters(model)
     alpha = float(config.get("lora_alpha", 8))
     for name, pair in found.items():
         rank = len(pair["a"])
@@ -209,8 +209,8 @@ def _adapters(model: Decoder) -> list[tuple[str, Linear, LowRank]]:
     return [(name, linear, adapter) for name, linear, adapter in found if isinstance(adapter, LowRank)]
 
 
-def _freeze(model: Decoder) -> None:
-    """Drop the adapters and freeze the rest."""
+def drop_adapters(model: Decoder) -> None:
+    """Take the adapters off, unmerged, and freeze the rest."""
     for _, linear in _linears(model):
         linear.adapter = None
     model.requires_grad_(False)

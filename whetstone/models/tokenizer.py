@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,10 @@ class Tokenizer:
         core: the `tokenizers` object (algorithm, vocabulary, added tokens).
         config: contents of tokenizer_config.json, the chat template under "chat_template".
         generation: contents of generation_config.json ({} when there is none).
+
+    Attributes:
+        today: what a template that asks for the date is told; None (the default): the clock. A run that must render
+            the same prompts on another day sets it.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Tokenizer:
         self.core = core
         self.config = dict(config)
         self.generation = dict(generation or {})
+        self.today: datetime.datetime | None = None
         self.special_tokens: dict[str, str] = {
             name: text for name in SPECIAL_NAMES if (text := _token_text(self.config.get(name))) is not None
         }
@@ -129,7 +134,7 @@ class Tokenizer:
                 "chat_template.jinja into its folder"
             )
         try:
-            return _environment().from_string(source)
+            return _environment(lambda: self.today or datetime.datetime.now()).from_string(source)
         except jinja2.TemplateError as failure:
             raise UsageError(f"the model's chat template is not valid jinja: {failure}") from failure
 
@@ -166,7 +171,8 @@ class Tokenizer:
         """Write tokenizer.json, tokenizer_config.json (with the chat template) and generation_config.json."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.core.save(str(folder / "tokenizer.json"), pretty=False)
+        # the library's own save() hides a full disk in an exception without a number
+        (folder / "tokenizer.json").write_text(self.core.to_str(pretty=False), encoding="utf-8")
         write_json(folder / "tokenizer_config.json", self.config)
         if self.generation:
             write_json(folder / "generation_config.json", self.generation)
@@ -190,14 +196,14 @@ class _GenerationTag(jinja2.ext.Extension):
         return jinja2.nodes.Scope(body, lineno=line)
 
 
-def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
+def _environment(now: Callable[[], datetime.datetime]) -> jinja2.sandbox.ImmutableSandboxedEnvironment:
     """The names and filters that chat templates rely on, as transformers offers them."""
 
     def raise_exception(message: str) -> None:
         raise jinja2.TemplateError(message)
 
     def strftime_now(form: str) -> str:
-        return datetime.datetime.now().strftime(form)
+        return now().strftime(form)
 
     def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
         # Not jinja's own filter: that one escapes <, > and & for web pages.

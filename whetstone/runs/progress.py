@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from whetstone.text import printable
+
 PLAIN_INTERVAL = 10.0  # seconds between two plain lines of one stage
 
 
@@ -123,7 +125,7 @@ class Progress:
         if self._console.is_terminal:
             # The line is made anew at every refresh, so that the time left runs down between steps.
             self._live = Live(
-                get_renderable=lambda: Text(self.line(), no_wrap=True, overflow="ellipsis"),
+                get_renderable=lambda: Text(printable(self.line()), no_wrap=True, overflow="ellipsis"),
                 console=self._console,
                 refresh_per_second=2,
                 transient=True,
@@ -146,7 +148,7 @@ class Progress:
 
     def _say(self, text: str) -> None:
         # Text: brackets in a model's answer must not be read as markup; soft_wrap keeps one line one line.
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(printable(text)), soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

@@ -7,13 +7,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from whetstone.evals.measure import Measurement, vote
-from whetstone.evals.statistics import paired_difference, wilson
+from whetstone.evals.measure import Measurement, Scores, compared, vote
 from whetstone.sharpen.examination import Examination
 from whetstone.sharpen.settings import Settings
+from whetstone.tasks.keys import DEFAULT_SEED, SHARED_SEED
 
 SHOWN_SAMPLES = 10
-BASELINES = ("constant_answers", "few-shot", "prompt_styles", "best_prompt", "samples_before")
+BASELINES = (
+    "constant_answers",
+    "temperature_before",
+    "samples_before",
+    "votes",
+    "few-shot_trials",
+    "few-shot",
+    "prompt_styles",
+    "best_prompt",
+)
 
 
 @dataclass
@@ -22,12 +31,16 @@ class Results:
 
     constants: dict[str, Any]
     before: Measurement
+    temperature_before: dict[str, Any]
     pool_before: Measurement
+    votes: Measurement  # samples of the base model, to be voted over
     harder_before: Measurement | None = None
+    shots: dict[str, Any] | None = None  # None where the task states no answers to show
     few_shot: Measurement | None = None
     styles: dict[str, Any] = field(default_factory=dict)
     best_style: Measurement | None = None  # None when the best style is the one that training uses
     after: Measurement | None = None
+    temperature_after: dict[str, Any] = field(default_factory=dict)
     pool_after: Measurement | None = None
     harder_after: Measurement | None = None
     twin: Measurement | None = None
@@ -46,6 +59,7 @@ def assemble(
 ) -> dict[str, Any]:
     """report.json without its `verdict`. `seconds` are the stages', `origin` is provenance.json."""
     assert results.after is not None and results.pool_after is not None
+    rivals = _rivals(exam, results)
     return {
         "title": f"Sharpening {origin['model']['name']} on {exam.task.name}, level {exam.level}",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -55,9 +69,9 @@ def assemble(
         "method": settings.method,
         "steps": results.training["steps"],
         "seconds": _seconds(results, seconds),
-        "before": _examined(results.before, results.pool_before),
-        "after": _examined(results.after, results.pool_after),
-        "baselines": _baselines(exam, results),
+        "before": _examined(results.before, results.pool_before, results.temperature_before),
+        "after": _examined(results.after, results.pool_after, results.temperature_after),
+        "baselines": _baselines(settings, results, rivals),
         "controls": {"random_reward": _twin(results), "random_reward_failure": results.twin_failure or None},
         "harder": _harder(exam, results),
         "pass_at_k": _pass_at_k(settings, results),
@@ -67,7 +81,7 @@ def assemble(
             "shared": results.training["shared"],
             "ledger_root": results.training["ledger_root"],
         },
-        "statistics": _statistics(exam, results),
+        "statistics": _statistics(settings, results, rivals),
         "speed": _speed(results),
         "cost": _cost(settings, results, seconds, origin),
         "samples": _samples(exam, results),
@@ -87,36 +101,60 @@ def _task(exam: Examination) -> dict[str, Any]:
     }
 
 
-def _examined(greedy: Measurement, pool: Measurement) -> dict[str, Any]:
+def _examined(greedy: Measurement, pool: Measurement, temperature: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "greedy": greedy.accuracy().to_dict(),
         "sampled": {name: value for name, value in pool.pass_at([1])[0].items() if name != "k"},
+        "temperature": temperature["pool"],  # of the sampled answers
         "verdicts": greedy.mix(),
         "tokens_per_answer": greedy.tokens_per_answer(),
         "truncated": greedy.truncated_share(),
     }
 
 
-def _baselines(exam: Examination, results: Results) -> dict[str, Any]:
-    best = results.best_style or results.before
-    votes = vote(results.pool_before, exam.task)
-    samples = len(results.pool_before.texts[0])
+def _rivals(exam: Examination, results: Results) -> dict[str, Scores | None]:
+    """What does without training, and on which problems it was right, by the name of its paired difference."""
+    constants = results.constants
+    return {
+        "best_prompt": (results.best_style or results.before).scores,
+        "few_shot": None if results.few_shot is None else results.few_shot.scores,
+        "self_consistency": vote(results.votes, exam.task),
+        "majority_answer": None if constants["majority"] is None else Scores(constants["ids"], constants["majority"]),
+    }
+
+
+def _baselines(settings: Settings, results: Results, rivals: Mapping[str, Scores | None]) -> dict[str, Any]:
+    best, votes, constants = results.best_style or results.before, rivals["self_consistency"], results.constants
+    assert votes is not None
+    majority = rivals["majority_answer"]
+    few_shot = None
+    if results.few_shot is not None and results.shots is not None:
+        few_shot = {
+            **results.shots["best"],
+            "greedy": results.few_shot.accuracy().to_dict(),
+            "tokens_per_answer": results.few_shot.tokens_per_answer(),
+            "truncated": results.few_shot.truncated_share(),
+            "tried": results.shots["tried"],
+        }
     return {
         "best_prompt": {
             "style": results.styles["best"],
             "greedy": best.accuracy().to_dict(),
-            "tried": results.styles["tried"],
             "tokens_per_answer": best.tokens_per_answer(),
+            "truncated": best.truncated_share(),
+            "tried": results.styles["tried"],
         },
-        "few_shot": None
-        if results.few_shot is None
-        else {"shots": len(exam.examples), "greedy": results.few_shot.accuracy().to_dict()},
+        "few_shot": few_shot,
         "self_consistency": {
-            "k": samples,
-            "accuracy": wilson(sum(votes), len(votes)).to_dict(),
-            "tokens_per_problem": results.pool_before.tokens_per_answer() * samples,
+            "k": settings.vote_samples,
+            "temperature": results.temperature_before["vote"],
+            "accuracy": votes.accuracy().to_dict(),
+            "tokens_per_problem": results.votes.tokens_per_answer() * settings.vote_samples,
         },
-        **results.constants,
+        "majority_answer": None
+        if majority is None
+        else {"text": constants["text"], "accuracy": majority.accuracy().to_dict()},
+        "empty": {"accuracy": Scores(constants["ids"], constants["empty"]).accuracy().to_dict()},
     }
 
 
@@ -126,7 +164,7 @@ def _twin(results: Results) -> dict[str, Any] | None:
     return {
         "steps": results.twin_steps,
         "greedy": results.twin.accuracy().to_dict(),
-        "difference": paired_difference(results.before.first_right, results.twin.first_right),
+        "difference": compared(results.before.scores, results.twin.scores),
     }
 
 
@@ -137,17 +175,20 @@ def _harder(exam: Examination, results: Results) -> dict[str, Any] | None:
         "level": exam.harder_level,
         "before": results.harder_before.accuracy().to_dict(),
         "after": results.harder_after.accuracy().to_dict(),
-        "difference": paired_difference(results.harder_before.first_right, results.harder_after.first_right),
+        "difference": compared(results.harder_before.scores, results.harder_after.scores),
     }
 
 
 def _pass_at_k(settings: Settings, results: Results) -> dict[str, Any]:
     assert results.pool_after is not None
+    compared(results.pool_before.scores, results.pool_after.scores)  # the two curves are of the same problems
     ks = [1]
     while ks[-1] * 2 <= settings.pool_samples:
         ks.append(ks[-1] * 2)
     return {
-        "temperature": 1.0,
+        # each model at the temperature that suits it, and how it was chosen
+        "temperature": {"base": results.temperature_before["pool"], "sharpened": results.temperature_after["pool"]},
+        "temperatures": {"base": results.temperature_before, "sharpened": results.temperature_after},
         "samples": settings.pool_samples,
         "problems": len(results.pool_before.ids),
         "base": results.pool_before.pass_at(ks),
@@ -155,21 +196,21 @@ def _pass_at_k(settings: Settings, results: Results) -> dict[str, Any]:
     }
 
 
-def _statistics(exam: Examination, results: Results) -> dict[str, Any]:
+def _statistics(settings: Settings, results: Results, rivals: Mapping[str, Scores | None]) -> dict[str, Any]:
     assert results.after is not None
-    after = results.after.first_right
-    best = (results.best_style or results.before).first_right
-    votes = vote(results.pool_before, exam.task)
-    few_shot = results.few_shot
+    after = results.after.scores
+    shared = settings.seed == DEFAULT_SEED
     return {
-        "difference": paired_difference(results.before.first_right, after),
-        "versus_best_prompt": paired_difference(best, after[: len(best)]),
-        "versus_few_shot": None
-        if few_shot is None
-        else paired_difference(few_shot.first_right, after[: len(few_shot.ids)]),
+        "difference": compared(results.before.scores, after),
         # rivals are measured on the first problems only, so the pairs are those
-        "versus_self_consistency": paired_difference(votes, after[: len(votes)]),
+        **{
+            f"versus_{name}": None if rival is None else compared(rival, after, part=True)
+            for name, rival in rivals.items()
+        },
         "looks": 1,
+        "seed": settings.seed,
+        "seed_shared": shared,
+        "seed_note": SHARED_SEED if shared else None,
         "training_seeds": 1,
     }
 
@@ -180,7 +221,7 @@ def _seconds(results: Results, seconds: Mapping[str, float]) -> dict[str, float]
         "before": seconds.get("before", 0.0),
         "baselines": sum(seconds.get(name, 0.0) for name in BASELINES),
         "train": train,
-        "after": seconds.get("after", 0.0) + seconds.get("samples_after", 0.0),
+        "after": sum(seconds.get(name, 0.0) for name in ("after", "temperature_after", "samples_after")),
         "harder": seconds.get("harder_before", 0.0) + seconds.get("harder_after", 0.0),
         "twin": seconds.get("twin", 0.0),
         "plan": seconds.get("plan", 0.0),

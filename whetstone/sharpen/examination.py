@@ -3,24 +3,31 @@ that need no training (other prompts, worked examples, votes)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 from whetstone.engine.engine import Engine
 from whetstone.engine.protocol import Progress
 from whetstone.engine.rollout import Judge, PromptTooLong, Questioner
 from whetstone.errors import UsageError
-from whetstone.evals.measure import REASONING_ROOM, Measurement, measure_greedy, measure_sampled
+from whetstone.evals.measure import Measurement, measure_greedy, measure_sampled, vote
 from whetstone.models.loading import Loaded
 from whetstone.sharpen.settings import Settings
 from whetstone.tasks.baselines import majority_answer
 from whetstone.tasks.keys import Key, Stream, commitment
 from whetstone.tasks.task import Problem, PromptStyle, Task, Verdict, judge
 
-SHOTS = 8
+Example: TypeAlias = tuple[Problem, str]
+
+SHOTS = (4, 8)  # worked examples in a prompt; the best number and form of them is chosen
 VALIDATION_PROBLEMS = 48
 MAJORITY_PROBLEMS = 300
+TEMPERATURES = (0.4, 0.7, 1.0)
+TRIAL_SAMPLES = 4  # per validation problem and temperature
+PLAIN = "plain"  # the style that is the question alone
+MORE_ROOM = 128  # tokens on top of the task's own limit: fewer than one answer in ten is cut (docs/log.md)
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,8 @@ class Examination:
         self.harder_problems: list[Problem] = []
         if self.harder_level is not None:
             self.harder_problems = self._stream("eval", self.harder_level).take(settings.problems // 2, distinct=True)
-        found = self._some("validation", SHOTS + VALIDATION_PROBLEMS)
-        shots = min(SHOTS, len(found) // 2)
+        found = self._some("validation", max(SHOTS) + VALIDATION_PROBLEMS)
+        shots = min(max(SHOTS), len(found) // 2)
         self.examples = self._worked(found[:shots])
         self.validation = found[shots:]
 
@@ -71,17 +78,30 @@ class Examination:
                 break
         return list(found.values())
 
-    def _worked(self, problems: list[Problem]) -> list[tuple[Problem, str]]:
-        """Each problem with its answer; empty where the task states none. Raises UsageError if `check` rejects one."""
+    def _worked(self, problems: list[Problem]) -> dict[str, list[Example]]:
+        """Each problem with its answer, by format: bare, and spelled out; what the task lacks is absent.
+
+        Raises UsageError if `check` rejects one.
+        """
+        return {
+            name: examples
+            for name, method, write in (
+                ("bare", "answer", self.task.answer),
+                ("worked", "worked", self.task.worked),
+            )
+            if (examples := self._checked(problems, method, write))
+        }
+
+    def _checked(self, problems: list[Problem], method: str, write: Callable[[Problem], str | None]) -> list[Example]:
         examples = []
         for problem in problems:
-            answer = self.task.answer(problem)
+            answer = write(problem)
             if answer is None:
                 return []
             if (verdict := judge(self.task, problem, answer)) is not Verdict.RIGHT:
                 broken = verdict in (Verdict.ERROR, Verdict.TIMEOUT)
                 raise UsageError(
-                    f"task {self.task.name!r} contradicts itself: check() says {verdict.value} to answer()'s own "
+                    f"task {self.task.name!r} contradicts itself: check() says {verdict.value} to {method}()'s own "
                     f"{answer!r} for {problem.question!r}{': ' + self.task.last_error if broken else ''}; mend it"
                 )
             examples.append((problem, answer))
@@ -90,82 +110,180 @@ class Examination:
     def _stream(self, split: str, level: int) -> Stream:
         return Stream(self.task, self.keys.evaluation, split, level)
 
-    def _questioner(self, loaded: Loaded, style: PromptStyle, examples: list[tuple[Problem, str]]) -> Questioner:
+    def _questioner(self, loaded: Loaded, style: PromptStyle, examples: Sequence[Example] = ()) -> Questioner:
         positions = loaded.model.config.max_positions
         return Questioner(Engine(loaded.model), loaded.tokenizer, self.task, style, tuple(examples), positions)
 
     def constants(self, progress: Progress | None = None) -> dict[str, Any]:
-        """What answers score that do not read the question: the most frequent right one, and none at all."""
-        text, accuracy = "", 0.0
-        if self.examples:
-            text, accuracy = majority_answer(self.task, self.level, self.keys.evaluation, MAJORITY_PROBLEMS)
+        """What answers score that do not read the question: the most frequent right one, and none at all.
+
+        {ids, text, majority, empty}: `majority` and `empty` are 1 or 0 for each evaluation problem; `text` and
+        `majority` are None where the task states no answers.
+        """
+        text = (
+            majority_answer(self.task, self.level, self.keys.evaluation, MAJORITY_PROBLEMS) if self.examples else None
+        )
         verdict = Judge(self.task)
-        silent = 0
+        right: dict[str, list[int]] = {"majority": [], "empty": []}
         for done, problem in enumerate(self.problems, start=1):
-            silent += verdict(problem, "") is Verdict.RIGHT
+            right["empty"].append(int(verdict(problem, "") is Verdict.RIGHT))
+            if text is not None:
+                right["majority"].append(int(verdict(problem, text) is Verdict.RIGHT))
             if progress is not None:
                 progress(done, len(self.problems))
-        empty = {"accuracy": silent / len(self.problems)}
-        return {"majority_answer": {"text": text, "accuracy": accuracy}, "empty": empty}
+        ids = [problem.id for problem in self.problems]
+        return {"ids": ids, "text": text, "empty": right["empty"], "majority": right["majority"] or None}
 
     def greedy(self, loaded: Loaded, progress: Progress | None = None) -> Measurement:
         """One greedy answer to each evaluation problem in the style that training uses."""
-        return measure_greedy(
-            self._questioner(loaded, self.style, []), self.problems, self.task.max_new_tokens, progress
-        )
+        return measure_greedy(self._questioner(loaded, self.style), self.problems, self.style.room(self.task), progress)
 
     def harder(self, loaded: Loaded, progress: Progress | None = None) -> Measurement | None:
         """The same one level up; None where there is none, or the model has no positions for its questions."""
         if not self.harder_problems:
             return None
-        questioner = self._questioner(loaded, self.style, [])
+        # longer problems have longer answers: the limit that fits this level would cut off the next one's
+        room = self.style.room(self.task) + self.task.max_new_tokens
         try:
-            # longer problems have longer answers: the limit that fits this level would cut off the next one's
-            return measure_greedy(questioner, self.harder_problems, 2 * self.task.max_new_tokens, progress)
+            return measure_greedy(self._questioner(loaded, self.style), self.harder_problems, room, progress)
         except PromptTooLong:
             return None
 
-    def pool(self, loaded: Loaded, progress: Progress | None = None) -> Measurement:
-        """A pool of samples at temperature 1 on the first problems: pass@k, votes and sampled accuracy come from it."""
-        questioner = self._questioner(loaded, self.style, [])
-        count, room = self.settings.pool_samples, self.task.max_new_tokens
-        return measure_sampled(questioner, self.pool_problems, count, room, self.keys.evaluation, progress)
+    def temperatures(self, loaded: Loaded, progress: Progress | None = None) -> dict[str, Any]:
+        """The temperatures at which this model does best with several tries, chosen on validation problems.
 
-    def few_shot(self, loaded: Loaded, progress: Progress | None = None) -> Measurement | None:
-        """Greedy with worked examples from the validation split in front, on the first half of the problems.
-
-        None where the task states no answers, or the model has no positions for so long a prompt.
+        {samples, problems, tried, pool, vote}: `tried` has the accuracies by temperature, `pool` the one with the best
+        chance that one of the samples is right, `vote` the one with the best majority vote.
         """
-        if not self.examples:
-            return None
-        questioner = self._questioner(loaded, self.style, self.examples)
-        try:
-            return measure_greedy(questioner, self.rival_problems, self.task.max_new_tokens, progress)
-        except PromptTooLong:
-            return None
+        tried: dict[float, dict[str, Any]] = {}
+        each = len(self.validation) * TRIAL_SAMPLES
+        for place, temperature in enumerate(TEMPERATURES):
+
+            def show(done: int, _wanted: int, before: int = place * each) -> None:
+                if progress is not None:
+                    progress(before + done, len(TEMPERATURES) * each)
+
+            drawn = self._sampled(loaded, self.validation, TRIAL_SAMPLES, temperature, show)
+            one, several = drawn.pass_at([1, TRIAL_SAMPLES])
+            tried[temperature] = {
+                "sampled": _accuracy(one),
+                "pass_at_k": _accuracy(several),
+                "vote": vote(drawn, self.task).accuracy().to_dict(),
+            }
+
+        def best(score: str) -> float:
+            # among equals the one with better single samples
+            return max(tried, key=lambda t: (tried[t][score]["mean"], tried[t]["sampled"]["mean"]))
+
+        return {
+            "samples": TRIAL_SAMPLES,
+            "problems": len(self.validation),
+            "tried": {f"{temperature:g}": scores for temperature, scores in tried.items()},
+            "pool": best("pass_at_k"),
+            "vote": best("vote"),
+        }
+
+    def pool(self, loaded: Loaded, temperature: float, progress: Progress | None = None) -> Measurement:
+        """A pool of samples on the first problems: pass@k and the sampled accuracy come from it."""
+        return self._sampled(loaded, self.pool_problems, self.settings.pool_samples, temperature, progress)
+
+    def votes(self, loaded: Loaded, temperature: float, progress: Progress | None = None) -> Measurement:
+        """Samples for a vote, on the first half of the problems."""
+        return self._sampled(loaded, self.rival_problems, self.settings.vote_samples, temperature, progress)
+
+    def _sampled(
+        self, loaded: Loaded, problems: list[Problem], count: int, temperature: float, progress: Progress | None
+    ) -> Measurement:
+        asked, room = self._questioner(loaded, self.style), self.style.room(self.task)
+        return measure_sampled(asked, problems, count, room, self.keys.evaluation, progress, temperature)
+
+    def few_shot_forms(self) -> list[dict[str, Any]]:
+        """The forms of few-shot prompts to try: format and number of the examples, and the style of the questions.
+
+        Beside the style that training uses, the question alone: examples show what is wanted without an instruction.
+        """
+        styles = [name for name in dict.fromkeys((self.style.name, PLAIN)) if name in self.task.styles()]
+        return [
+            {"format": name, "shots": shots, "style": style}
+            for name, examples in self.examples.items()
+            for shots in sorted({min(shots, len(examples)) for shots in SHOTS})
+            for style in styles
+        ]
+
+    def few_shot_trials(self, loaded: Loaded, progress: Progress | None = None) -> dict[str, Any]:
+        """Every form on validation problems: {best, tried}; `best` is None where none fits into the model.
+
+        `progress` counts forms.
+        """
+        tried = []
+        forms = self.few_shot_forms()
+        for place, form in enumerate(forms, start=1):
+            with suppress(PromptTooLong):
+                tried.append(form | _trial(self._few_shot(loaded, form, self.validation)))
+            if progress is not None:
+                progress(place, len(forms))
+        best = max(tried, key=lambda one: one["greedy"]["mean"], default=None)
+        return {"best": best and {name: best[name] for name in ("format", "shots", "style")}, "tried": tried}
+
+    def few_shot(self, loaded: Loaded, form: dict[str, Any], progress: Progress | None = None) -> Measurement:
+        """Greedy with worked examples from the validation split in front, on the first half of the problems."""
+        return self._few_shot(loaded, form, self.rival_problems, progress)
+
+    def _few_shot(
+        self, loaded: Loaded, form: dict[str, Any], problems: list[Problem], progress: Progress | None = None
+    ) -> Measurement:
+        examples = self.examples[form["format"]][: form["shots"]]
+        questioner = self._questioner(loaded, self.task.styles()[form["style"]], examples)
+        # answers become as long as the examples are
+        longest = max(len(loaded.tokenizer.encode(answer)) for _, answer in examples)
+        return measure_greedy(questioner, problems, longest + self.task.max_new_tokens, progress)
+
+    @property
+    def candidates(self) -> dict[str, PromptStyle]:
+        """The prompt styles that the untrained model may choose from: the trained one as it is, and every one of the
+        task's with ample room, for a model that was not trained to be brief comes to its answer late.
+        """
+        found = [self.style]
+        for style in self.task.styles().values():
+            if style.reasoning < MORE_ROOM:
+                style = replace(style, name=f"{style.name}, more room", reasoning=MORE_ROOM)
+            found.append(style)
+        return {style.name: style for style in found}
 
     def styles(self, loaded: Loaded, progress: Progress | None = None) -> dict[str, Any]:
-        """Every prompt style on validation problems; the best one, and its score on the evaluation problems.
+        """Every prompt style on validation problems: {best, tried}.
 
         The choice is made on other problems than the score, else the best of several would be flattered. A style for
         which the model has too few positions is left out. `progress` counts styles.
         """
-        tried: dict[str, Measurement] = {}
-        styles = self.task.styles()
-        for place, (name, style) in enumerate(styles.items(), start=1):
-            questioner = self._questioner(loaded, style, [])
+        tried: dict[str, dict[str, Any]] = {}
+        for place, (name, style) in enumerate(self.candidates.items(), start=1):
             with suppress(PromptTooLong):
-                tried[name] = measure_greedy(questioner, self.validation, self._room(name))
+                tried[name] = _trial(self._in_style(loaded, style, self.validation))
             if progress is not None:
-                progress(place, len(styles))
+                progress(place, len(self.candidates))
         own = self.style.name
-        best = max(tried, key=lambda name: (tried[name].accuracy().mean, name == own), default=own)
-        return {"best": best, "tried": {name: m.accuracy().to_dict() for name, m in tried.items()}}
+        best = max(tried, key=lambda name: (tried[name]["greedy"]["mean"], name == own), default=own)
+        return {"best": best, "tried": tried}
 
     def in_style(self, loaded: Loaded, name: str, progress: Progress | None = None) -> Measurement:
         """Greedy in another prompt style, on the first half of the evaluation problems: reasoning takes long."""
-        questioner = self._questioner(loaded, self.task.styles()[name], [])
-        return measure_greedy(questioner, self.rival_problems, self._room(name), progress)
+        return self._in_style(loaded, self.candidates[name], self.rival_problems, progress)
 
-    def _room(self, style: str) -> int:
-        return self.task.max_new_tokens * (1 if style == self.style.name else REASONING_ROOM)
+    def _in_style(
+        self, loaded: Loaded, style: PromptStyle, problems: list[Problem], progress: Progress | None = None
+    ) -> Measurement:
+        return measure_greedy(self._questioner(loaded, style), problems, style.room(self.task), progress)
+
+
+def _trial(measured: Measurement) -> dict[str, Any]:
+    """What a report keeps of one that was tried: its accuracy, and whether it had enough room."""
+    return {
+        "greedy": measured.accuracy().to_dict(),
+        "truncated": measured.truncated_share(),
+        "tokens_per_answer": measured.tokens_per_answer(),
+    }
+
+
+def _accuracy(row: dict[str, float | int]) -> dict[str, float | int]:
+    return {name: value for name, value in row.items() if name != "k"}

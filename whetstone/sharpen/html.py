@@ -27,6 +27,7 @@ from whetstone.sharpen.verdict import (
     signed,
     verdict_shares,
 )
+from whetstone.text import hidden, plain, spelled
 
 Row = Mapping[str, Any]
 Facts = list[tuple[str, str]]
@@ -55,6 +56,8 @@ def render(report: Row, metrics: Sequence[Row], twin: Sequence[Row]) -> str:
         samples=[_sample(sample) for sample in look(report, "samples") or []],
         overlap=_overlap(report),
         prompts=_prompts(report),
+        shots=_shots(report),
+        temperatures=_temperatures(report),
         speed=_speed(report),
         cost=_cost(report),
         provenance=_provenance(report),
@@ -62,11 +65,6 @@ def render(report: Row, metrics: Sequence[Row], twin: Sequence[Row]) -> str:
 
 
 # -- text that may be hostile --------------------------------------------------------------------------------
-
-
-def plain(text: str) -> str:
-    """`text` with what a screen would obey or hide spelled out (ESC as \\x1b); newlines stay."""
-    return "".join(c if c in "\n\t" or not _hidden(c) else _spelled(c) for c in text)
 
 
 def visible(text: str) -> Markup:
@@ -94,19 +92,9 @@ def visible(text: str) -> Markup:
 def _word(word: str) -> str:
     if word.isascii() and word.isprintable():
         return str(escape(word))
-    odd = (_hidden(c) or unicodedata.category(c) == "Zs" for c in word)
+    odd = (hidden(c) or unicodedata.category(c) == "Zs" for c in word)
     pairs = zip(word, odd, strict=True)
-    return "".join(f'<span class="ctl">{_spelled(c)}</span>' if o else str(escape(c)) for c, o in pairs)
-
-
-def _hidden(character: str) -> bool:
-    """Control, format (bidi, zero width, tags), surrogate, private and odd separator characters."""
-    return character != " " and unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
-
-def _spelled(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+    return "".join(f'<span class="ctl">{spelled(c)}</span>' if o else str(escape(c)) for c, o in pairs)
 
 
 def _finalize(value: Any) -> Any:
@@ -237,8 +225,9 @@ def _figures(report: Row, metrics: Sequence[Row], twin: Sequence[Row]) -> list[d
 def _pass_caption(report: Row) -> str:
     part = look(report, "pass_at_k") or {}
     counts = f"{part.get('problems')} problems, {part.get('samples')} samples each"
-    how = f"{counts}, temperature {part.get('temperature')}"
-    return f"Chance that one of k samples is right; {how}. Bands: 95 %."
+    warmth = " and ".join(f"{value:g} ({name})" for name, value in (part.get("temperature") or {}).items())
+    best = f"each model at the temperature that suits it: {warmth}" if warmth else "at an unknown temperature"
+    return f"Chance that one of k samples is right; {counts}, {best}. Bands: 95 %."
 
 
 def _votes(report: Row) -> str:
@@ -294,11 +283,47 @@ def _overlap(report: Row) -> Facts:
 def _prompts(report: Row) -> Facts:
     best = look(report, "baselines.best_prompt.style")
     tried = look(report, "baselines.best_prompt.tried") or {}
-    rows = [(f"“{style}”" + (" (chosen)" if style == best else ""), _accuracy(score)) for style, score in tried.items()]
+    rows = [(f"“{style}”" + (" (chosen)" if style == best else ""), _tried(one)) for style, one in tried.items()]
     majority = look(report, "baselines.majority_answer")
     if majority:
         rows.append((f"always answering “{look(majority, 'text')}”", _accuracy(look(majority, "accuracy"))))
     return rows
+
+
+def _shots(report: Row) -> Facts:
+    best = look(report, "baselines.few_shot") or {}
+    words = {"bare": "bare", "worked": "spelled-out"}
+    chosen = {name: best.get(name) for name in ("format", "shots", "style")}
+    return [
+        (
+            f"{one.get('shots')} {words.get(str(one.get('format')), str(one.get('format')))}, “{one.get('style')}”"
+            + (" (chosen)" if {name: one.get(name) for name in chosen} == chosen else ""),
+            _tried(one),
+        )
+        for one in best.get("tried") or []
+    ]
+
+
+def _temperatures(report: Row) -> Facts:
+    """For each model and temperature: one of the samples right, and the majority of them right."""
+    rows = []
+    for name in ("base", "sharpened"):
+        part = look(report, f"pass_at_k.temperatures.{name}") or {}
+        for temperature, scores in (part.get("tried") or {}).items():
+            uses = [use for use in ("pool", "vote") if f"{part.get(use):g}" == temperature]
+            if name == "sharpened":  # nobody votes over its answers
+                uses = [use for use in uses if use == "pool"]
+            chosen = f" (chosen for the {' and the '.join(uses)})" if uses else ""
+            one, several, vote = (percent(look(scores, f"{key}.mean")) for key in ("sampled", "pass_at_k", "vote"))
+            label = f"{name}, T = {temperature}{chosen}"
+            rows.append((label, _tied(f"{one} of samples; {several} with {part.get('samples')} tries; vote {vote}")))
+    return rows
+
+
+def _tried(one: Any) -> str:
+    """The accuracy of what was tried, and how often its answers were cut off."""
+    truncated = look(one, "truncated")
+    return _tied(_accuracy(look(one, "greedy")) + ("" if truncated is None else f", {percent(truncated, 0)} cut off"))
 
 
 def _speed(report: Row) -> Facts:
@@ -339,6 +364,7 @@ def _provenance(report: Row) -> Facts:
         ("task version", look(report, "task.version")),
         ("instruction", look(report, "task.instruction")),
         ("looks at the evaluation problems", look(report, "statistics.looks")),
+        ("seed", _if(look(report, "statistics.seed_note"), lambda note: f"{look(report, 'statistics.seed')}: {note}")),
         ("training seeds", look(report, "statistics.training_seeds")),
         (
             "random-reward twin",

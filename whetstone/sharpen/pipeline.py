@@ -20,14 +20,15 @@ from whetstone.engine.protocol import Progress as Report
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.measure import Measurement
 from whetstone.files import atomic_write_json, atomic_write_text, restore_folder
-from whetstone.models.loading import Loaded, add_lora, load
+from whetstone.models.loading import Loaded, add_lora, load, merge
 from whetstone.runs import provenance
 from whetstone.runs.directory import RunDirectory, RunState
 from whetstone.runs.metrics import read
 from whetstone.runs.progress import Progress, Stage
 from whetstone.sharpen import html
 from whetstone.sharpen.assemble import Results, assemble
-from whetstone.sharpen.examination import Examination, Keys
+from whetstone.sharpen.examination import TEMPERATURES, TRIAL_SAMPLES, Examination, Keys
+from whetstone.sharpen.origin import about_model, first_day
 from whetstone.sharpen.plan import OVERHEAD, Budget, Plan, minutes_up, plan_steps, seconds_ahead
 from whetstone.sharpen.settings import Settings
 from whetstone.sharpen.stages import Stages
@@ -35,8 +36,8 @@ from whetstone.sharpen.verdict import verdict_lines
 from whetstone.tasks.keys import Key, Stream
 from whetstone.tasks.registry import load_task
 from whetstone.training.rewards import Reward, random_reward, task_reward
-from whetstone.training.rlvr import Run, Setup
 from whetstone.training.rlvr import Settings as TrainingSettings
+from whetstone.training.rlvr import Setup, TrainingRun
 
 
 class Stopped(Exception):
@@ -53,6 +54,7 @@ class Sharpening:
         self.stages = Stages(directory.path / "stages")
         self.plan: Plan | None = None
         self.load_seconds = 0.0
+        self.today = first_day(directory.provenance)
         self.task = load_task(settings.task)
         self.level = self.task.default_level if settings.level is None else settings.level
         self.task.require_level(self.level)
@@ -80,10 +82,17 @@ class Sharpening:
         return self._report(results)
 
     def load(self) -> Loaded:
-        """The base model, with fresh adapters if the method is lora. Raises UsageError for a model that cannot be."""
+        """The model to begin with, as the method wants it. Raises UsageError for a model that cannot be.
+
+        A model that comes as an adapter goes on with it under lora, and with the adapter merged under full; another
+        one gets fresh adapters under lora. Its chat template is told the day on which the run began.
+        """
         started = time.monotonic()
         loaded = load(self.settings.model, self.settings.device)
-        if self.settings.method == "lora":
+        loaded.tokenizer.today = self.today
+        if self.settings.method == "full":
+            merge(loaded)
+        elif not loaded.adapted:
             rank = self.settings.lora_rank
             add_lora(loaded, rank, alpha=rank, seed=self.settings.seed)
         self.load_seconds = time.monotonic() - started
@@ -95,16 +104,8 @@ class Sharpening:
         Raises UsageError when a resumed run would go on with another task or other weights than it trained with;
         while it has not trained yet, it only measures again.
         """
-        weights = loaded.folder / "model.safetensors"
         about = {
-            "model": {
-                # a folder or file by its own name: the way to it says nothing
-                "name": Path(loaded.name).name if Path(loaded.name).exists() else loaded.name,
-                "parameters": loaded.parameters,
-                "sha256": provenance.sha256_file(weights)
-                if weights.is_file()
-                else provenance.sha256_folder(loaded.folder),
-            },
+            "model": about_model(loaded),
             "task": {"name": self.task.name, "version": self.task.version},
         }
         if self.directory.provenance.is_file():
@@ -120,7 +121,8 @@ class Sharpening:
                 )
             self.progress.message(f"{what} changed since this run began: measuring again")
             self.stages.forget()
-        origin = provenance.collect() | {"seed": self.settings.seed, "keys": self.keys.commitments} | about
+        pinned = {"seed": self.settings.seed, "keys": self.keys.commitments, "today": self.today.isoformat()}
+        origin = provenance.collect() | pinned | about
         if not origin["command"].startswith("whet sharpen"):  # called from Python, or killed before this point
             origin["command"] = self.settings.command(self.directory.path)
         atomic_write_json(self.directory.provenance, origin)
@@ -163,32 +165,52 @@ class Sharpening:
         exam, n = self.examination, self.settings.problems
         answers = len(exam.pool_problems) * self.settings.pool_samples
         constants = self._measure("constant answers", n, lambda show: exam.constants(show))
+        before = self._measure("before", n, lambda show: exam.greedy(loaded, show))
+        temperature = self._temperature("temperature before", loaded)
+        rivals = len(exam.rival_problems)
         results = Results(
             constants=constants,
-            before=self._measure("before", n, lambda show: exam.greedy(loaded, show)),
-            pool_before=self._measure("samples before", answers, lambda show: exam.pool(loaded, show)),
+            before=before,
+            temperature_before=temperature,
+            pool_before=self._measure(
+                "samples before", answers, lambda show: exam.pool(loaded, temperature["pool"], show)
+            ),
+            votes=self._measure(
+                "votes",
+                rivals * self.settings.vote_samples,
+                lambda show: exam.votes(loaded, temperature["vote"], show),
+            ),
         )
         if exam.harder_problems:
             harder = len(exam.harder_problems)
             results.harder_before = self._measure("harder before", harder, lambda show: exam.harder(loaded, show))
-        if exam.examples:
-            results.few_shot = self._measure(
-                "few-shot", len(exam.rival_problems), lambda show: exam.few_shot(loaded, show)
+        if forms := exam.few_shot_forms():
+            results.shots = self._measure(
+                "few-shot trials", len(forms), lambda show: exam.few_shot_trials(loaded, show)
             )
-        styles = len(self.task.styles())
+            if form := results.shots["best"]:
+                results.few_shot = self._measure("few-shot", rivals, lambda show: exam.few_shot(loaded, form, show))
+        styles = len(exam.candidates)
         results.styles = self._measure("prompt styles", styles, lambda show: exam.styles(loaded, show))
         best = results.styles["best"]
         if best != self.settings.style:
-            results.best_style = self._measure(
-                "best prompt", len(exam.rival_problems), lambda show: exam.in_style(loaded, best, show)
-            )
+            results.best_style = self._measure("best prompt", rivals, lambda show: exam.in_style(loaded, best, show))
         return results
+
+    def _temperature(self, name: str, loaded: Loaded) -> dict[str, Any]:
+        exam = self.examination
+        wanted = len(TEMPERATURES) * TRIAL_SAMPLES * len(exam.validation)
+        found: dict[str, Any] = self._measure(name, wanted, lambda show: exam.temperatures(loaded, show))
+        return found
 
     def _after(self, loaded: Loaded, results: Results) -> None:
         exam, n = self.examination, self.settings.problems
         answers = len(exam.pool_problems) * self.settings.pool_samples
         results.after = self._measure("after", n, lambda show: exam.greedy(loaded, show))
-        results.pool_after = self._measure("samples after", answers, lambda show: exam.pool(loaded, show))
+        results.temperature_after = temperature = self._temperature("temperature after", loaded)
+        results.pool_after = self._measure(
+            "samples after", answers, lambda show: exam.pool(loaded, temperature["pool"], show)
+        )
         if exam.harder_problems:
             harder = len(exam.harder_problems)
             results.harder_after = self._measure("harder after", harder, lambda show: exam.harder(loaded, show))
@@ -228,7 +250,7 @@ class Sharpening:
         # later checkpoints hold the optimizer's two moments as well
         return rehearsed - started, 3 * (saved - rehearsed)
 
-    def _training_run(self, loaded: Loaded, folder: Path, reward: Reward, steps: int) -> Run:
+    def _training_run(self, loaded: Loaded, folder: Path, reward: Reward, steps: int) -> TrainingRun:
         s = self.settings
         folder.mkdir(exist_ok=True)
         restore_folder(folder / "checkpoint")
@@ -240,16 +262,16 @@ class Sharpening:
             temperature=s.temperature,
             prompts=s.prompts,
             group_size=s.group_size,
-            max_new_tokens=self.task.max_new_tokens,
+            max_new_tokens=self.examination.style.room(self.task),
             oversample=s.oversample,
             objective=s.objective,
             save_every=s.save_every,
         )
-        return Run(loaded, setup, dials, folder)
+        return TrainingRun(loaded, setup, dials, folder)
 
     def _train(
         self, loaded: Loaded, name: str, folder: Path, reward: Reward, until: int, stop: Callable[[], bool]
-    ) -> Run:
+    ) -> TrainingRun:
         assert self.plan is not None
         run = self._training_run(loaded, folder, reward, self.plan.steps)
         run.resume()

@@ -14,7 +14,12 @@ TRAINING_SHARE = 0.68
 OVERHEAD = 6.0
 FEWEST_STEPS = 8
 # What was measured before training is measured again after it, and takes about as long.
-AGAIN = {"after": "before", "samples after": "samples_before", "harder after": "harder_before"}
+AGAIN = {
+    "after": "before",
+    "temperature after": "temperature_before",
+    "samples after": "samples_before",
+    "harder after": "harder_before",
+}
 
 
 @dataclass(frozen=True)

@@ -280,15 +280,25 @@ def internals(metrics: Sequence[Row]) -> str | None:
 def _scores(report: Row) -> list[tuple[str, Any, str]]:
     shots, votes = look(report, "baselines.few_shot.shots"), look(report, "baselines.self_consistency.k")
     style = look(report, "baselines.best_prompt.style")
-    prompt = f"base, best prompt ({_short(str(style), 10)})" if style else "base, best prompt"
+    prompt = f"base, best prompt ({_short(str(style), 16)})" if style else "base, best prompt"
+    form = " spelled out" if look(report, "baselines.few_shot.format") == "worked" else ""
+
+    def at(path: str) -> str:
+        temperature = look(report, path)
+        return f", T = {temperature:g}" if isinstance(temperature, int | float) else ""
+
     return [
         ("sharpened", look(report, "after.greedy"), SHARP),
-        ("sharpened, sampled", look(report, "after.sampled"), SHARP),
+        (f"sharpened, sampled{at('after.temperature')}", look(report, "after.sampled"), SHARP),
         ("base", look(report, "before.greedy"), BASE),
-        ("base, sampled", look(report, "before.sampled"), BASE),
+        (f"base, sampled{at('before.temperature')}", look(report, "before.sampled"), BASE),
         (prompt, look(report, "baselines.best_prompt.greedy"), BASE),
-        (f"base, {shots or 'few'}-shot", look(report, "baselines.few_shot.greedy"), BASE),
-        (f"base, vote of {votes or 'several'}", look(report, "baselines.self_consistency.accuracy"), BASE),
+        (f"base, {shots or 'few'}-shot{form}", look(report, "baselines.few_shot.greedy"), BASE),
+        (
+            f"base, vote of {votes or 'several'}{at('baselines.self_consistency.temperature')}",
+            look(report, "baselines.self_consistency.accuracy"),
+            BASE,
+        ),
         ("random-reward twin", look(report, "controls.random_reward.greedy"), TWIN),
         ("always the same answer", look(report, "baselines.majority_answer.accuracy"), MUTED),
         ("empty answer", look(report, "baselines.empty.accuracy"), MUTED),

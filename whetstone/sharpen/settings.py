@@ -12,13 +12,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from whetstone.errors import UsageError
 from whetstone.files import atomic_write_text
+from whetstone.tasks.keys import DEFAULT_SEED
 from whetstone.training.objectives import OBJECTIVES
 
 # Peak learning rates found by the trials in docs/log.md; low-rank adapters want about ten times more.
 LEARNING_RATE = {"full": 2e-5, "lora": 2e-4}
 DEFAULT_MINUTES = 14.0
 # Options that only Python has: `whet sharpen` shows what a first-time user may want to turn.
-WITHOUT_FLAG = frozenset({"oversample", "lora_rank", "pool_problems", "pool_samples", "save_every"})
+WITHOUT_FLAG = frozenset({"oversample", "lora_rank", "pool_problems", "pool_samples", "vote_samples", "save_every"})
 
 
 def _known_objective(name: str) -> str:
@@ -38,7 +39,7 @@ class Settings(BaseModel):
     method: Literal["full", "lora"] = "full"
     minutes: float | None = Field(default=None, gt=0)  # where `steps` is absent: DEFAULT_MINUTES
     steps: int | None = Field(default=None, ge=1)
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: int = Field(default=DEFAULT_SEED, ge=0, lt=2**63)
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     learning_rate: float | None = Field(default=None, gt=0)
     prompts: int = Field(default=16, ge=1)
@@ -51,6 +52,7 @@ class Settings(BaseModel):
     problems: int = Field(default=500, ge=8)
     pool_problems: int = Field(default=64, ge=4)
     pool_samples: int = Field(default=16, ge=2)
+    vote_samples: int = Field(default=8, ge=2)
     twin: bool = True
     save_every: int = Field(default=5, ge=1)
 

@@ -33,7 +33,7 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
 
 def findings(report: Mapping[str, Any]) -> list[Finding]:
     """The same sentences with their kinds. A missing part gives a sentence, never an error."""
-    parts = [_headline(report), _gain(report), *_rivals(report), _twin(report), _many_tries(report)]
+    parts = [_headline(report), _gain(report), *_rivals(report), _constant(report), _twin(report), _many_tries(report)]
     parts += [_format(report), _harder(report), *_weak_links(report)]
     return [finding for finding in parts if finding is not None]
 
@@ -124,7 +124,8 @@ def _headline(report: Mapping[str, Any]) -> Finding:
         return Finding("headline", f"{model} got worse at {what}: {change}.")
     but = ""
     for way, words in (("down", "better"), ("unclear", "as well")):
-        rivals = [name for name, _, versus in _rival_list(report) if versus and direction(versus) == way]
+        known = [*_rival_list(report), _majority(report)]
+        rivals = [name for name, _, versus in known if versus and direction(versus) == way]
         if rivals:
             but += f"; without training, {_join(rivals)} {'does' if len(rivals) == 1 else 'do'} {words}"
     return Finding("headline", f"{model} got better at {what}: {change}{but}.")
@@ -148,9 +149,10 @@ def _gain(report: Mapping[str, Any]) -> Finding | None:
 
 
 def _rival_list(report: Mapping[str, Any]) -> list[tuple[str, float | None, Mapping[str, Any] | None]]:
-    """(name in words, its accuracy, sharpened minus rival) for the three ways to do without training."""
+    """(name in words, its accuracy, sharpened minus rival) for the three ways to use the model without training it."""
     tried = len(look(report, "baselines.best_prompt.tried") or {})
     shots, votes = look(report, "baselines.few_shot.shots"), look(report, "baselines.self_consistency.k")
+    form = " with spelled-out answers" if look(report, "baselines.few_shot.format") == "worked" else ""
     return [
         (
             f"the best of {tried} prompts" if tried > 1 else "the best prompt",
@@ -158,16 +160,48 @@ def _rival_list(report: Mapping[str, Any]) -> list[tuple[str, float | None, Mapp
             look(report, "statistics.versus_best_prompt"),
         ),
         (
-            f"{shots}-shot prompting" if shots else "few-shot prompting",
+            f"{shots}-shot prompting{form}" if shots else "few-shot prompting",
             look(report, "baselines.few_shot.greedy.mean"),
             look(report, "statistics.versus_few_shot"),
         ),
         (
-            f"self-consistency over {votes} answers" if votes else "self-consistency",
+            f"self-consistency over {votes} answers{_at(report, 'baselines.self_consistency.temperature')}"
+            if votes
+            else "self-consistency",
             look(report, "baselines.self_consistency.accuracy.mean"),
             look(report, "statistics.versus_self_consistency"),
         ),
     ]
+
+
+def _majority(report: Mapping[str, Any]) -> tuple[str, float | None, Mapping[str, Any] | None]:
+    """The same for an answer that does not read the question."""
+    accuracy = look(report, "baselines.majority_answer.accuracy")
+    text = str(look(report, "baselines.majority_answer.text") or "")
+    return (
+        f"always answering “{text if len(text) <= 40 else text[:39] + '…'}”",
+        look(accuracy, "mean") if isinstance(accuracy, Mapping) else accuracy,
+        look(report, "statistics.versus_majority_answer"),
+    )
+
+
+def _at(report: Mapping[str, Any], path: str) -> str:
+    """ " at T = 0.4"; nothing where the temperature is not known."""
+    temperature = look(report, path)
+    return f" at T = {temperature:g}" if isinstance(temperature, int | float) else ""
+
+
+def _constant(report: Mapping[str, Any]) -> Finding:
+    name, accuracy, versus = _majority(report)
+    if not versus:
+        return Finding("open", "What always giving the most frequent answer would score was not measured.")
+    start = f"{name[0].upper()}{name[1:]}, the most frequent answer, would be right {percent(accuracy)} of the time"
+    match direction(versus):
+        case "up":
+            return Finding("good", f"{start}; the sharpened model is ahead by {spread(versus)}.")
+        case "down":
+            return Finding("bad", f"{start}: better than the sharpened model, which differs by {spread(versus)}.")
+    return Finding("bad", f"{start}: not distinguishable from the sharpened model, which differs by {spread(versus)}.")
 
 
 def _rivals(report: Mapping[str, Any]) -> list[Finding]:
@@ -207,16 +241,24 @@ def _twin(report: Mapping[str, Any]) -> Finding:
         f"in {steps} of {of} steps" if steps and of and steps < of else "in as many steps" if steps else "in training"
     )
     who = "The twin trained on a random reward"
-    if direction(difference) == "unclear":
-        return Finding("good", f"{who} did not move measurably {when}: {spread(difference)}.")
-    if direction(difference) == "down":
-        return Finding("good", f"{who} got worse {when}: {spread(difference)}. Training as such does not help.")
+    if direction(difference) != "up":
+        moved = "did not move measurably" if direction(difference) == "unclear" else "got worse"
+        text = f"{who} {moved} {when}: {spread(difference)}."
+        if not _twin_is_long_enough(report):
+            return Finding("weak", f"{text} That is too short a training to show that training as such does not help.")
+        return Finding("good", text + (" Training as such does not help." if moved == "got worse" else ""))
     after, twin_after = look(report, "after.greedy"), look(twin, "greedy")
     text = f"{who} improved too {when}: {spread(difference)}. That much of the gain needs no true reward."
     if after and twin_after:
         lead = spread(unpaired_difference(after, twin_after).to_dict())
         text += f" The sharpened model is ahead of its twin by {lead}."
     return Finding("bad", text)
+
+
+def _twin_is_long_enough(report: Mapping[str, Any]) -> bool:
+    """Whether the twin had at least half of the steps; one whose steps are not known had not."""
+    steps, of = look(report, "controls.random_reward.steps"), look(report, "steps")
+    return bool(steps and of and 2 * steps >= of)
 
 
 def _many_tries(report: Mapping[str, Any]) -> Finding:
@@ -227,7 +269,9 @@ def _many_tries(report: Mapping[str, Any]) -> Finding:
         text = "Pass@k was not measured: whether the skill is new or was already in the base model is open."
         return Finding("open", text)
     k = shared[-1]
-    scores = f"{percent(base[k]['mean'])} for the base model, {percent(sharp[k]['mean'])} sharpened"
+    at = {name: _at(report, f"pass_at_k.temperature.{name}") for name in ("base", "sharpened")}
+    scores = f"{percent(base[k]['mean'])} for the base model{at['base']}, "
+    scores += f"{percent(sharp[k]['mean'])} sharpened{at['sharpened']}"
     where = f"With {k} tries ({scores})"
     if min(base[k]["mean"], sharp[k]["mean"]) > 0.97:
         text = "both solve nearly everything: sharpening amplified what the base model finds among its tries."
@@ -293,6 +337,9 @@ def _leaks(report: Mapping[str, Any]) -> list[tuple[int, str]]:
     elif shared > 0:
         links.append((100, f"{shared} of {of} evaluation problems were also trained on"))
     looks = look(report, "statistics.looks")
+    if look(report, "statistics.seed_shared"):
+        seed = look(report, "statistics.seed")
+        links.append((18, f"the evaluation problems are those of every run with seed {seed}"))
     if looks is not None and looks > 1:
         links.append((55, f"the evaluation problems were looked at {looks} times, so the interval is too narrow"))
     return links
@@ -308,7 +355,7 @@ def _control_gaps(report: Mapping[str, Any]) -> list[tuple[int, str]]:
         links.append((90, "the random-reward twin improved too"))
     if twin_steps and steps and twin_steps < steps:
         short = f"the random-reward twin ran {twin_steps} of {steps} steps, so a slow effect could be missed"
-        links.append((50, short))
+        links.append((50 if _twin_is_long_enough(report) else 78, short))
     unknown = [name for name, _, versus in _rival_list(report) if not versus]
     if unknown:
         links.append((60, f"no comparison with {_join(unknown)}"))
@@ -346,4 +393,8 @@ def _answer_troubles(report: Mapping[str, Any]) -> list[tuple[int, str]]:
         if shares is not None and shares["error"] + shares["timeout"] > 0.01:
             failed = percent(shares["error"] + shares["timeout"])
             links.append((70, f"judging failed on {failed} of the answers {when}"))
+    for name, words in (("best_prompt", "the best prompt"), ("few_shot", "few-shot prompting")):
+        truncated = look(report, f"baselines.{name}.truncated")
+        if truncated is not None and truncated > 0.10:
+            links.append((52, f"{percent(truncated)} of the answers with {words} were cut off, which may handicap it"))
     return links

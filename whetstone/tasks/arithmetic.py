@@ -51,6 +51,9 @@ class Addition(IntegerTask):
     def gold(self, facts: Facts) -> int:
         return int(facts["a"] + facts["b"])
 
+    def worked(self, problem: Problem) -> str:
+        return f"{problem.facts['a']} + {problem.facts['b']} = {self.gold(problem.facts)}"
+
     def canonical_facts(self, facts: Facts) -> Facts:
         return {"a": min(facts["a"], facts["b"]), "b": max(facts["a"], facts["b"])}
 
@@ -70,6 +73,9 @@ class Subtraction(IntegerTask):
     def gold(self, facts: Facts) -> int:
         return int(facts["a"] - facts["b"])
 
+    def worked(self, problem: Problem) -> str:
+        return f"{problem.facts['a']} - {problem.facts['b']} = {self.gold(problem.facts)}"
+
 
 class Multiplication(IntegerTask):
     """Level n: a number of n digits times one of one digit, neither below 2. Level 3: 7200 problems."""
@@ -84,6 +90,9 @@ class Multiplication(IntegerTask):
 
     def gold(self, facts: Facts) -> int:
         return int(facts["a"] * facts["b"])
+
+    def worked(self, problem: Problem) -> str:
+        return f"{problem.facts['a']} * {problem.facts['b']} = {self.gold(problem.facts)}"
 
     def canonical_facts(self, facts: Facts) -> Facts:
         return {"a": min(facts["a"], facts["b"]), "b": max(facts["a"], facts["b"])}
@@ -115,6 +124,17 @@ class Chain(IntegerTask):
                 products.append(term if operator == "+" else -term)
         return sum(products)
 
+    def worked(self, problem: Problem) -> str:
+        """The product first, then one operation after the other: "4 * 5 = 20, 3 + 20 = 23"."""
+        terms, operators = list(problem.facts["terms"]), list(problem.facts["operators"])
+        steps = []
+        while operators:
+            at = operators.index("*") if "*" in operators else 0
+            operator, left, right = operators.pop(at), terms[at], terms.pop(at + 1)
+            terms[at] = {"+": left + right, "-": left - right, "*": left * right}[operator]
+            steps.append(f"{left} {operator} {right} = {terms[at]}")
+        return ", ".join(steps)
+
 
 class Gcd(IntegerTask):
     """Level n: the greatest common divisor of two different numbers of exactly n digits (level 1: from 2).
@@ -138,6 +158,15 @@ class Gcd(IntegerTask):
 
     def gold(self, facts: Facts) -> int:
         return math.gcd(facts["a"], facts["b"])
+
+    def worked(self, problem: Problem) -> str:
+        """Euclid's remainders."""
+        b, a = sorted((problem.facts["a"], problem.facts["b"]))
+        steps = []
+        while b:
+            steps.append(f"{a} mod {b} = {a % b}")
+            a, b = b, a % b
+        return f"{', '.join(steps)}, so the greatest common divisor is {a}"
 
     def canonical_facts(self, facts: Facts) -> Facts:
         return {"a": min(facts["a"], facts["b"]), "b": max(facts["a"], facts["b"])}
@@ -163,6 +192,15 @@ class Fractions(Task):
 
     def answer(self, problem: Problem) -> str | None:
         return str(self._gold(problem))
+
+    def worked(self, problem: Problem) -> str:
+        """Both over the common denominator: "1/2 + 1/3 = 3/6 + 2/6 = 5/6"."""
+        left, right = (Fraction(problem.facts[side]) for side in ("left", "right"))
+        common = math.lcm(left.denominator, right.denominator)
+        tops = [side.numerator * (common // side.denominator) for side in (left, right)]
+        forms = [f"{left} + {right}", f"{tops[0]}/{common} + {tops[1]}/{common}", f"{sum(tops)}/{common}"]
+        forms.append(str(self._gold(problem)))
+        return " = ".join(dict.fromkeys(forms))  # what is over one denominator already, or in lowest terms, stands once
 
     def final_answer(self, text: str) -> str | None:
         return final_number(text)

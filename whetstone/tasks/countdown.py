@@ -176,6 +176,10 @@ class Countdown(Task):
     def answer(self, problem: Problem) -> str | None:
         return solve(problem.facts["numbers"], problem.facts["target"])
 
+    def worked(self, problem: Problem) -> str | None:
+        solved = self.answer(problem)
+        return None if solved is None else f"{solved} = {problem.facts['target']}"
+
     def canonical_facts(self, facts: Facts) -> Facts:
         return {"numbers": sorted(facts["numbers"]), "target": facts["target"]}
 

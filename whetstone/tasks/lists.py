@@ -21,6 +21,10 @@ class Largest(IntegerTask):
     def gold(self, facts: Facts) -> int:
         return int(max(facts["numbers"]))
 
+    def worked(self, problem: Problem) -> str:
+        ordered = sorted(problem.facts["numbers"], reverse=True)
+        return f"From largest to smallest: {', '.join(map(str, ordered))}. The largest is {ordered[0]}."
+
     def canonical_facts(self, facts: Facts) -> Facts:
         return {"numbers": sorted(facts["numbers"])}
 

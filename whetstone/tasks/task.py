@@ -51,11 +51,19 @@ class Problem:
 
 @dataclass(frozen=True)
 class PromptStyle:
-    """One way of putting a problem to a model. `template` may use {question} and {instruction}."""
+    """One way of putting a problem to a model. `template` may use {question} and {instruction}.
+
+    `reasoning` is how many tokens an answer may have on top of the task's own `max_new_tokens`.
+    """
 
     name: str
     system: str | None
     template: str
+    reasoning: int = 0
+
+    def room(self, task: Task) -> int:
+        """How many tokens an answer in this style may have."""
+        return task.max_new_tokens + self.reasoning
 
     def messages(self, task: Task, problem: Problem, examples: Sequence[tuple[Problem, str]] = ()) -> list[Message]:
         """OpenAI-style messages. Each example (problem, answer text) becomes a user turn and an assistant
@@ -79,8 +87,9 @@ DEFAULT_STYLES: Mapping[str, PromptStyle] = {
     for style in (
         PromptStyle("only", None, "{question} {instruction}"),
         PromptStyle("plain", None, "{question}"),
-        PromptStyle("answer", None, '{question} Give the final answer as "Answer: X".'),
-        PromptStyle("steps", None, '{question} Think step by step, then finish with "Answer: X".'),
+        # room for what SmolLM2-135M writes when it is asked so: fewer than one answer in ten is cut (docs/log.md)
+        PromptStyle("answer", None, '{question} Give the final answer as "Answer: X".', reasoning=64),
+        PromptStyle("steps", None, '{question} Think step by step, then finish with "Answer: X".', reasoning=192),
     )
 }
 
@@ -116,6 +125,13 @@ class Task(ABC):
 
     def answer(self, problem: Problem) -> str | None:
         """A text that `check` judges right, for examples and baselines; None when there is none to give."""
+        return None
+
+    def worked(self, problem: Problem) -> str | None:
+        """The right answer spelled out ("28 + 21 = 49"), which `check` judges right; None when there is no such thing.
+
+        A second form of worked examples for few-shot prompts, beside the bare `answer`.
+        """
         return None
 
     def final_answer(self, text: str) -> str | None:

@@ -81,6 +81,10 @@ class UserTask(Task):
         result: str | None = self._ask("answer", {"problem": asdict(problem)}, self._sample_seconds)
         return result
 
+    def worked(self, problem: Problem) -> str | None:
+        result: str | None = self._ask("worked", {"problem": asdict(problem)}, self._sample_seconds)
+        return result
+
     def final_answer(self, text: str) -> str | None:
         result: str | None = self._ask("final_answer", {"text": text}, self._check_seconds)
         return result
@@ -144,6 +148,8 @@ class _Host:
         whole = all(type(n) is int for n in (*task.levels, task.max_new_tokens))
         _require(whole and len(task.levels) > 0, self.path, "levels and max_new_tokens", "integers")
         _require(task.default_level in task.levels, self.path, "default_level", "one of its levels")
+        roomy = all(type(style.reasoning) is int and style.reasoning >= 0 for style in task.styles().values())
+        _require(roomy, self.path, "a style's reasoning", "an integer of at least 0")
         for field in ("name", "version", "instruction"):
             _require(isinstance(about[field], str), self.path, field, "a text")
         return about
@@ -171,6 +177,11 @@ class _Host:
         answer = self.task.answer(Problem(**problem))
         _require(answer is None or isinstance(answer, str), self.path, "answer", "a text or None")
         return answer
+
+    def worked(self, problem: dict[str, Any]) -> str | None:
+        worked = self.task.worked(Problem(**problem))
+        _require(worked is None or isinstance(worked, str), self.path, "worked", "a text or None")
+        return worked
 
     def final_answer(self, text: str) -> str | None:
         answer = self.task.final_answer(text)
@@ -218,7 +229,15 @@ def main() -> None:
     host = _Host(path, class_name, fingerprint)
     handlers = {
         method.__name__: method
-        for method in (host.describe, host.sample, host.check, host.canonical_facts, host.answer, host.final_answer)
+        for method in (
+            host.describe,
+            host.sample,
+            host.check,
+            host.canonical_facts,
+            host.answer,
+            host.worked,
+            host.final_answer,
+        )
     }
     serve({"start": host.load, **handlers}, user_file=path)  # the start has a longer limit than other calls
 

@@ -54,6 +54,11 @@ class Letters(WordTask, IntegerTask):
     def gold(self, facts: Facts) -> int:
         return int(facts["text"].count(facts["letter"]))
 
+    def worked(self, problem: Problem) -> str:
+        """Letter by letter: small models see words, not letters."""
+        spelled = " / ".join(" ".join(word) for word in problem.facts["text"].split())
+        return f"{spelled}: the count is {self.gold(problem.facts)}"
+
 
 class Reversal(WordTask):
     """Level n: n + 1 different words in reverse order."""

@@ -8,6 +8,7 @@ optimizer step per batch, loss over all response tokens of the batch, no KL term
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from whetstone.engine.engine import Engine
 from whetstone.engine.protocol import SamplingParams
-from whetstone.engine.rollout import Questioner
+from whetstone.engine.rollout import Questioner, require_working_check
 from whetstone.errors import WorkFailed
 from whetstone.files import restore_folder
 from whetstone.models.loading import Loaded
@@ -59,7 +60,7 @@ class Setup:
     reward: Reward = task_reward
 
 
-class Run:
+class TrainingRun:
     """One training run in a directory: metrics.jsonl, timing.jsonl, samples.jsonl, ledger, checkpoint/."""
 
     def __init__(self, loaded: Loaded, setup: Setup, settings: Settings, folder: Path) -> None:
@@ -145,7 +146,9 @@ class Run:
                 "trained_tokens": result.forward_tokens,
             }
         )
-        self._give_up_if_hopeless(batch)
+        verdicts = Counter(verdict for group in batch.groups for verdict in group.answers.verdicts)
+        require_working_check(self.setup.task, verdicts, enough=1)  # a step is a sample large enough to go by
+        self._give_up_if_hopeless(batch, verdicts)
         return row
 
     def _record(self, batch: Batch, result: StepResult) -> dict[str, Any]:
@@ -176,18 +179,13 @@ class Run:
         )
         return row
 
-    def _give_up_if_hopeless(self, batch: Batch) -> None:
-        verdicts = [verdict for group in batch.groups for verdict in group.answers.verdicts]
-        broken = sum(verdict in (Verdict.ERROR, Verdict.TIMEOUT) for verdict in verdicts)
-        if broken * 2 > len(verdicts):
-            reason = getattr(self.setup.task, "last_error", None) or "no reason given"
-            raise WorkFailed(f"the task's check() failed on {broken} of {len(verdicts)} answers: {reason}")
+    def _give_up_if_hopeless(self, batch: Batch, verdicts: Counter[Verdict]) -> None:
         # Counts the steps from the first one on: a run that has learned goes on to its report, even if all is right.
         never_any = not batch.kept and self.hopeless == self.trainer.steps - 1
         self.hopeless = self.hopeless + 1 if never_any else 0
         if self.hopeless >= HOPELESS_STEPS:
-            right = sum(verdict is Verdict.RIGHT for verdict in verdicts)
-            if right == len(verdicts):
+            right = verdicts[Verdict.RIGHT]
+            if right == verdicts.total():
                 last, advice = "all right", "a higher --level"
             elif right == 0:
                 last, advice = "all wrong", "a lower --level, an easier --task or a larger --model"
