@@ -117,7 +117,7 @@ def test_progress(backend: Backend) -> None:
 
 
 def test_nothing_to_answer_is_an_error_of_the_caller(backend: Backend) -> None:
-    with pytest.raises(ValueError, match=r"a token and a seed|at least 1"):
+    with pytest.raises(ValueError, match="at least 1"):
         backend.sampler.sample([Request((), (1,))], PARAMS)
 
 

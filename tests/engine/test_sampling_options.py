@@ -139,7 +139,6 @@ def test_rows_with_options_do_not_disturb_their_neighbours() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"max_new_tokens": 0},
         {"temperature": -0.1},
         {"temperature": float("nan")},
         {"temperature": float("inf")},

@@ -194,7 +194,7 @@ class Voice:
     ) -> list[list[Completion]]:
         self.asked += requests
         endings: list[Finish] = ["stop", "length", "refused", "timeout", "error"]
-        return [[Completion((), (), finish, 0, "a", 3)] for finish in endings]
+        return [[Completion((), (), finish, 0, text="a", token_count=3)] for finish in endings]
 
 
 def test_without_a_tokenizer() -> None:

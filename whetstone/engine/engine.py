@@ -88,8 +88,8 @@ class Engine:
 
     def check(self, request: Request, params: SamplingParams) -> None:
         """Raises ValueError for an empty prompt, an unknown token, no seed, or a request that could never fit."""
-        if not request.prompt_ids or not request.seeds:
-            raise ValueError("every request needs a token and a seed")
+        if not request.prompt_ids or not request.seeds or params.max_new_tokens < 1:
+            raise ValueError("every request needs a token and a seed, and max_new_tokens must be at least 1")
         if not 0 <= min(request.prompt_ids) <= max(request.prompt_ids) < self.model.config.vocab_size:
             raise ValueError(f"token ids go from 0 to {self.model.config.vocab_size - 1}")
         room = len(request.prompt_ids) + params.max_new_tokens

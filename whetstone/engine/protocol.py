@@ -70,7 +70,6 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         limits = {
-            "max_new_tokens must be at least 1": self.max_new_tokens >= 1,
             "temperature must be 0 or more, and finite": 0 <= self.temperature < float("inf"),
             "top_k must be 0 (off) or more": self.top_k >= 0,
             "top_p must be above 0 and at most 1": 0 < self.top_p <= 1,
