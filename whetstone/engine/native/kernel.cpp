@@ -1,6 +1,6 @@
 // One step of a decoder in one call: token rows in, logits or hidden states of the wanted rows out.
 //
-// Phases are shared among the threads of one parallel region with a barrier after each. Nothing that is computed depends
+// Phases are shared among the threads of one parallel region, each begun when the one before is finished. Nothing that is computed depends
 // on which rows share a step, in which order, or on the number of threads.
 #include <new>
 
@@ -389,14 +389,14 @@ int native_step(void *handle, const StepArguments *arguments) {
     const int64_t scores = (longest / BLOCK + 1) * BLOCK * MOST_QUERIES;
     const int64_t room = (panel > scores ? panel : scores) + 64, counters = model.shape.layers * 12 + 8;
     if (!reserve_scratch(model, step, room / 16 * 16, counters)) return -1;
-    for (int64_t i = 0; i < counters; i++) ((Counter *)model.counters.data)[i].next.store(0, std::memory_order_relaxed);
+    for (int64_t i = 0; i < counters; i++) new ((Counter *)model.counters.data + i) Counter;
     Run *all = (Run *)model.runs.data, *last = all + step.rows;
     const int64_t all_count = runs_of(model, step, nullptr, step.rows, all);
     const int64_t last_count = runs_of(model, step, step.wanted, step.wanted_rows, last);
 #pragma omp parallel num_threads(model.threads)
     {
         const int thread = thread_number();
-        Worker worker = {model, step, Team{(Counter *)model.counters.data, thread},
+        Worker worker = {model, step, Team{(Counter *)model.counters.data},
                          model.rooms.floats() + thread * (room / 16 * 16)};
         worker.run(all, all_count, last, last_count);
     }
@@ -411,13 +411,13 @@ int native_product(void *handle, int64_t layer, int64_t slot, const float *x, in
     if (!model.counters.reserve(8 * sizeof(Counter)) || !model.rooms.reserve(model.threads * room * 4) ||
         !model.hidden.reserve(rows * stride * 4))
         return 1;
-    ((Counter *)model.counters.data)->next.store(0);
+    new (model.counters.data) Counter;
     for (int64_t row = 0; row < rows; row++)
         memcpy(model.hidden.floats() + row * stride, x + row * matrix.inputs, matrix.inputs * 4);
 #pragma omp parallel num_threads(model.threads)
     {
         const int thread = thread_number();
-        Team team = {(Counter *)model.counters.data, thread};
+        Team team = {(Counter *)model.counters.data};
         product(team, matrix, model.hidden.floats(), stride, rows, model.rooms.floats() + thread * room,
                 [=](int64_t row, int64_t panel, const float *sums) {
                     memcpy(out + row * columns + panel * T, sums, T * 4);
