@@ -1,7 +1,7 @@
 // One step of a decoder in one call: token rows in, logits or hidden states of the wanted rows out.
 //
-// Phases are shared among the threads of one parallel region, each begun when the one before is finished. Nothing that is computed depends
-// on which rows share a step, in which order, or on the number of threads.
+// Phases are shared among the threads of one parallel region, each begun when the one before is finished. Nothing that is
+// computed depends on which rows share a step, in which order, or on the number of threads.
 #pragma once
 
 #include "attention.h"
