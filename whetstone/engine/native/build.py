@@ -30,7 +30,7 @@ import torch
 from whetstone.engine.native.interface import declare
 from whetstone.models.hub import cache_folder
 
-SOURCES = ("kernel.cpp", "attention.h", "gemm.h", "pack.h", "simd.h", "team.h")
+SOURCES = ("kernel.cpp", "attention.h", "gemm.h", "pack.h", "simd.h", "step.h", "team.h")
 COMPILERS = ("g++", "c++", "clang++")
 MOST_SECONDS = 300
 Say = Callable[[str], None]
