@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 import tokenizers
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
@@ -65,6 +65,7 @@ def test_alphabet_is_that_of_the_library() -> None:
 
 
 @pytest.mark.parametrize("name", DECODERS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_equals_decoding_at_once(name: str, data: st.DataObject) -> None:
     tokenizer = word_level(name)
@@ -72,14 +73,14 @@ def test_equals_decoding_at_once(name: str, data: st.DataObject) -> None:
     byte = st.sampled_from([tokenizer.core.token_to_id(piece) for piece in BYTES])
     euro = st.just([tokenizer.core.token_to_id(f"<0x{value:02X}>") for value in "€".encode()])
     each = st.integers(0, tokenizer.vocab_size + 3)
-    runs = data.draw(
-        st.lists(st.lists(some, max_size=3) | st.lists(byte, max_size=3) | euro | st.lists(each, max_size=4))
-    )
+    kinds = st.lists(some, max_size=3) | st.lists(byte, max_size=3) | euro | st.lists(each, max_size=4)
+    runs = data.draw(st.lists(kinds))
     ids = [i for run in runs for i in run]
     assert streamed(tokenizer, ids) == tokenizer.decode(ids)
     assert streamed(tokenizer, ids, keep_special=True) == tokenizer.decode(ids, keep_special=True)
 
 
+@settings(deadline=None)
 @given(st.text(), st.data())
 def test_byte_level_text_is_never_cut_inside_a_character(text: str, data: st.DataObject) -> None:
     tokenizer = Tokenizer(trained(), {"eos_token": "<|im_end|>"})
@@ -97,6 +98,7 @@ def trained() -> tokenizers.Tokenizer:
     return core()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 420)))
 def test_random_ids_of_a_byte_level_tokenizer(ids: list[int]) -> None:
     tokenizer = Tokenizer(trained(), {})
@@ -142,6 +144,7 @@ def real() -> Tokenizer:
 
 
 @pytest.mark.real
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 49_155)))
 def test_real_tokenizer_on_random_ids(ids: list[int]) -> None:
     assert streamed(real(), ids) == real().decode(ids)
@@ -149,6 +152,7 @@ def test_real_tokenizer_on_random_ids(ids: list[int]) -> None:
 
 
 @pytest.mark.real
+@settings(deadline=None)
 @given(st.text() | st.sampled_from([*TEXTS, *CORPUS]))
 def test_real_tokenizer_on_text(text: str) -> None:
     """Its vocabulary lacks a few bytes, so what is to come is its own decoding, which for most texts is the text."""

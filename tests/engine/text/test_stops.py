@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.engine.text.streams import split
 from whetstone.engine.text.stops import StopStrings
 from whetstone.errors import UsageError
 
 LETTERS = st.text("abé", max_size=14)
 STOPS = st.lists(st.text("abé", min_size=1, max_size=4), max_size=4)
-
-
-def split(text: str, cuts: list[int]) -> list[str]:
-    """`text` in pieces, some of them empty."""
-    places = sorted(min(cut, len(text)) for cut in cuts)
-    return [text[i:j] for i, j in zip([0, *places], [*places, len(text)], strict=True)]
 
 
 def cut(text: str, stops: list[str]) -> tuple[str, str | None]:
@@ -29,6 +24,7 @@ def cut(text: str, stops: list[str]) -> tuple[str, str | None]:
     return text, None
 
 
+@settings(deadline=None)
 @given(LETTERS, STOPS, st.lists(st.integers(0, 14), max_size=8))
 def test_any_split_cuts_at_the_earliest_match(text: str, stops: list[str], cuts: list[int]) -> None:
     stream = StopStrings(stops)

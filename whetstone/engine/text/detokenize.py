@@ -1,8 +1,9 @@
 """Token ids to text one id at a time, at a constant cost per id.
 
 Decoding is not local: a character may be spread over several ids, a leading space depends on the place, and a run of
-byte tokens is text only if the whole run is. `TokenTexts` knows how far the decoder of a tokenizer looks, and `Detokenizer`
-holds back exactly that much, so what it has returned never changes and the whole is what decoding all ids at once gives.
+byte tokens is text only if the whole run is. `TokenTexts` knows how far the decoder of a tokenizer looks, and
+`Detokenizer` holds back exactly that much: what it has returned never changes, and the whole is what decoding all ids
+at once gives.
 """
 
 from __future__ import annotations

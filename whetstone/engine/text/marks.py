@@ -68,20 +68,21 @@ class MarkFinder:
             state = self._fail[state]
         return self._next[state][char]
 
-    def feed(self, text: str, at: int = 0) -> tuple[str, str, int]:
-        """Read `text` from `at` to the end of the first mark, or to its own end.
+    def feed(self, text: str, at: int = 0, end: int | None = None) -> tuple[str, str, int]:
+        """Read `text` from `at` to the end of the first mark, or to `end` (None: that of the text).
 
         Returns:
             What is now known to be plain text, the mark ("" when none was found), and where reading stopped: behind
-            the mark, after which the finder starts afresh, or at the end of the text.
+            the mark, after which the finder starts afresh, or at `end`.
         """
         start, state = at, self._state
+        end = len(text) if end is None else end
         held = self._path[state]
-        while at < len(text):
+        while at < end:
             if state == 0:
-                candidate = self._starts.search(text, at) if self._starts else None
+                candidate = self._starts.search(text, at, end) if self._starts else None
                 if candidate is None:
-                    at = len(text)
+                    at = end
                     break
                 at = candidate.start()
             state = self._step(state, text[at])
