@@ -27,6 +27,7 @@ def serve(
     allow_origin: Annotated[list[str] | None, typer.Option(help="A web page that may ask; repeatable.")] = None,
     queue: Annotated[int, typer.Option(min=1, help="Prompts that may run and wait; the next gets 429.")] = 256,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer that may be asked for.")] = None,
+    cache_gib: Annotated[float, typer.Option(min=0.01, help="Memory for keys and values, for each model.")] = 4.0,
     device: Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the address and names as JSON when ready.")] = False,
 ) -> None:
@@ -39,6 +40,9 @@ def serve(
     from whetstone.serving.start import adapter_folders, need_extra, read_keys
 
     need_extra()
+    from functools import partial
+
+    from whetstone.engine.engine import Engine
     from whetstone.serving.limits import Limits
     from whetstone.serving.server import Server, Settings
 
@@ -50,7 +54,8 @@ def serve(
         tuple(allow_origin or ()),
         limits=Limits(queue=queue, answer_tokens=max_tokens),
     )
-    server = Server(models, adapter_folders(adapter or ()), settings, device)
+    make_engine = partial(Engine, cache_bytes=int(cache_gib * 2**30))
+    server = Server(models, adapter_folders(adapter or ()), settings, device, make_engine)
 
     def ready() -> None:
         line = json.dumps({"url": server.url, "models": server.models})

@@ -55,9 +55,9 @@ def build(state: State, keys: Keys, hosts: Iterable[str] | None, origins: Iterab
     return Guard(app, state, keys, hosts, origins)
 
 
-async def _apart(body: bytes, work: Callable[[], T]) -> T:
+async def _apart(body: bytes, work: Callable[[], T], slow: bool = False) -> T:
     """Do it in another thread where it may take long, so that the streams of others go on."""
-    return work() if len(body) < SMALL else await to_thread.run_sync(work)
+    return await to_thread.run_sync(work) if slow or len(body) >= SMALL else work()
 
 
 def _generation(app: FastAPI, state: State) -> None:
@@ -65,7 +65,8 @@ def _generation(app: FastAPI, state: State) -> None:
     async def chat_completions(request: Request) -> Response:
         body = await request.body()
         asked = await _apart(body, lambda: parse(ChatRequest, body))
-        dialogue = await _apart(body, lambda: chat.prepare(state, asked))
+        grammar = asked.tools or asked.response_format  # which may take seconds to compile
+        dialogue = await _apart(body, lambda: chat.prepare(state, asked), bool(grammar))
         return await answer(state, request, dialogue, bool(asked.stream))
 
     @app.post("/v1/completions")

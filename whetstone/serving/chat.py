@@ -14,7 +14,7 @@ from whetstone.serving.bridge import Ended, Item, Token
 from whetstone.serving.errors import bad
 from whetstone.serving.generation import Generation, TextRules
 from whetstone.serving.logprobs import chat_entry, finite
-from whetstone.serving.message import Assistant
+from whetstone.serving.message import Assistant, Delta, joined
 from whetstone.serving.prompts import Prompt, chat_prompt
 from whetstone.serving.schemas import ChatRequest
 from whetstone.serving.state import State
@@ -25,8 +25,6 @@ def prepare(state: State, request: ChatRequest) -> Chat:
     limits = state.limits
     if len(request.messages) > limits.messages:
         raise bad(f"at most {limits.messages} messages are taken", "messages", "too_many_messages")
-    if len(request.tools or ()) > limits.tools:
-        raise bad(f"at most {limits.tools} tools are taken", "tools", "too_many_tools")
     if request.top_logprobs and not request.logprobs:
         raise bad("top_logprobs needs logprobs", "top_logprobs", "invalid_value")
     served = state.models.get(request.model)
@@ -34,9 +32,9 @@ def prepare(state: State, request: ChatRequest) -> Chat:
     try:
         prompt = chat_prompt(served, request, limits)
     except UsageError as failure:
-        raise bad(str(failure), "messages") from None
+        raise bad(str(failure), code="invalid_value") from None
     asked = request.max_completion_tokens or request.max_tokens
-    room = sampling.answer_tokens(served, [prompt.ids], asked, limits)
+    room = sampling.answer_tokens(served, [prompt.ids], asked, limits, "messages")
     alternatives = (request.top_logprobs or 0) if request.logprobs else None
     params = sampling.engine_params(request, served, room, alternatives, prompt.constraint, limits)
     rules = TextRules(request.stops, params.stop_ids, prompt.kept)
@@ -96,7 +94,7 @@ class Chat:
 
     def _usage(self) -> dict[str, Any]:
         said = sum(choice.tokens for choice in self._choices)
-        thought = sum(choice.assistant.reasoning_tokens for choice in self._choices)
+        thought = sum(choice.reasoning_tokens for choice in self._choices)
         return usage(self.generation, said) | {"completion_tokens_details": {"reasoning_tokens": thought}}
 
 
@@ -116,11 +114,11 @@ class _Choice:
 
     def __init__(self, chat: Chat, index: int) -> None:
         self.index = index
-        self.tokens = 0
+        self.tokens = self.reasoning_tokens = 0
         self.assistant: Assistant = chat._prompt.assistant()
         self._request = chat._request
         self._tokenizer = chat.generation.served.loaded.tokenizer
-        self._deltas: list[dict[str, Any]] = []
+        self._deltas: list[Delta] = []
         self._entries: list[dict[str, Any]] = []
         self._ids: list[int] = []
         self._sampled: list[float] = []
@@ -129,16 +127,18 @@ class _Choice:
 
     def take(self, items: Sequence[Item]) -> list[Mapping[str, Any]]:
         """What the items mean, as elements of a chunk's `choices`."""
-        deltas: list[dict[str, Any]] = []
+        deltas: list[Delta] = []
         new: list[Token] = []
         for item in items:
             if isinstance(item, Token):
                 new.append(item)
                 deltas += self.assistant.feed(item.text)
+                self.reasoning_tokens += self.assistant.thinking
             else:
                 deltas += self.assistant.feed(item.text) + self.assistant.finish()
                 self._end(item)
-        self._deltas += deltas
+        if not self._request.stream:
+            self._deltas += deltas
         extras = self._extras(new)
         parts: list[dict[str, Any]] = [
             {"index": self.index, "delta": delta, "finish_reason": None} for delta in joined(deltas)
@@ -188,25 +188,14 @@ class _Choice:
         if self._request.logprobs:
             shown = [token for token in new if self._request.return_token_ids or not token.end_mark]
             entries = [chat_entry(self._tokenizer, token, self._request.top_logprobs or 0) for token in shown]
-            self._entries += entries
+            if not self._request.stream:
+                self._entries += entries
             if entries:
                 extras["logprobs"] = {"content": entries, "refusal": None}
         if self._request.return_token_ids and new:
             ids, sampled = [token.id for token in new], [finite(token.logprob) for token in new]
-            self._ids += ids
-            self._sampled += sampled
+            if not self._request.stream:
+                self._ids += ids
+                self._sampled += sampled
             extras |= {"token_ids": ids, "sampled_logprobs": sampled}
         return extras
-
-
-def joined(deltas: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Neighbouring deltas of one kind of text made one."""
-    out: list[dict[str, Any]] = []
-    for delta in deltas:
-        for name in ("content", "reasoning_content"):
-            if out and set(delta) == {name} == set(out[-1]):
-                out[-1] = {name: out[-1][name] + delta[name]}
-                break
-        else:
-            out.append(delta)
-    return out

@@ -30,7 +30,7 @@ def prepare(state: State, request: CompletionRequest) -> Completions:
     served = state.models.get(request.model)
     prompts = prompt_ids(served, request.prompt, "prompt", state.limits.prompts)
     count = sampling.choices(request, len(prompts), state.limits)
-    room = sampling.answer_tokens(served, prompts, request.max_tokens or DEFAULT_TOKENS, state.limits)
+    room = sampling.answer_tokens(served, prompts, request.max_tokens or DEFAULT_TOKENS, state.limits, "prompt")
     params = sampling.engine_params(request, served, room, request.logprobs, None, state.limits)
     requests = [Request(ids, sampling.seeds(request.seed, count)) for ids in prompts]
     rules = TextRules(request.stops, params.stop_ids)

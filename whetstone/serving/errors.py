@@ -61,7 +61,9 @@ def shutting_down() -> ApiError:
 
 def from_validation(failure: ValidationError) -> ApiError:
     """The first thing that is wrong with a request, in one line."""
-    first = failure.errors(include_url=False, include_context=False, include_input=False)[0]
+    found = failure.errors(include_url=False, include_context=False, include_input=False)
+    # of the complaints of a union's branches the one that got furthest tells most
+    first = max((each for each in found if each["loc"][:2] == found[0]["loc"][:2]), key=lambda each: len(each["loc"]))
     kind, where = first["type"], _place(first["loc"])
     if kind == "json_invalid":
         return bad(f"the body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}", code="invalid_json")

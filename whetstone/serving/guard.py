@@ -32,6 +32,7 @@ COUNTED = (
     "/health",
     "/metrics",
 )
+DRAINED = 4  # so many times the limit is read of a body that is too large
 METHODS = "GET, POST, OPTIONS"
 
 
@@ -144,9 +145,7 @@ class Guard:
         """The whole body, None when the client has gone. Raises ApiError for one that is too large or too slow."""
         limit = self._state.limits.body_bytes
         declared = headers.get("content-length", "")
-        too_large = ApiError(413, f"a request may have {limit} bytes", "body_too_large", None, {"connection": "close"})
-        if declared.isdigit() and int(declared) > limit:
-            raise too_large
+        too_large = declared.isdigit() and int(declared) > limit
         parts: list[bytes] = []
         length = 0
         try:
@@ -155,10 +154,15 @@ class Guard:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         return None
-                    parts.append(message.get("body", b""))
-                    length += len(parts[-1])
-                    if length > limit:
-                        raise too_large
+                    length += len(message.get("body", b""))
+                    too_large = too_large or length > limit
+                    if too_large:  # the rest is taken and dropped: a client that still writes would not read the error
+                        parts.clear()
+                    else:
+                        parts.append(message.get("body", b""))
+                    if too_large and (length > DRAINED * limit or not message.get("more_body")):
+                        what = f"the body has more than {limit} bytes"
+                        raise ApiError(413, what, "body_too_large", None, {"connection": "close"})
                     if not message.get("more_body"):
                         return b"".join(parts)
         except TimeoutError:

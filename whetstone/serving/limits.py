@@ -22,6 +22,7 @@ class Limits:
     messages: int = 2048
     tools: int = 128
     choices: int = 32
+    sequences: int = 1024
     prompts: int = 64
     stops: int = 16
     stop_characters: int = 1024

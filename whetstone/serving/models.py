@@ -16,6 +16,7 @@ from pathlib import Path
 
 from whetstone.engine.engine import Engine
 from whetstone.engine.service import Service
+from whetstone.engine.text.detokenize import token_texts
 from whetstone.errors import UsageError
 from whetstone.models.decoder import Decoder
 from whetstone.models.files import read_json
@@ -114,6 +115,7 @@ class Models:
             self._retire(served)
 
     def _put(self, served: Served) -> None:
+        token_texts(served.loaded.tokenizer)  # made here, as two threads will ask for it
         self._service.attach(served.engine)
         self._table[served.name] = served
 

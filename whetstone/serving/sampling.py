@@ -13,6 +13,7 @@ from whetstone.serving.models import Served
 from whetstone.serving.schemas import Sampled
 
 MASK = 2**64 - 1
+COLDEST = 1e-4
 
 
 def seeds(seed: int | None, count: int) -> tuple[int, ...]:
@@ -31,25 +32,29 @@ def _hashed(seed: int, choice: int) -> int:
 def choices(request: Sampled, prompts: int, limits: Limits) -> int:
     """How many answers each prompt gets. Raises ApiError."""
     count = request.n or 1
-    if count * prompts > limits.choices * (1 if prompts == 1 else limits.prompts):
+    if count > limits.choices:
         raise bad(f"this server gives at most {limits.choices} choices for a prompt", "n", "too_many_choices")
+    if count * prompts > limits.sequences:
+        raise bad(f"this server gives at most {limits.sequences} answers to a request", "n", "too_many_choices")
     return count
 
 
-def answer_tokens(served: Served, prompts: Sequence[Sequence[int]], asked: int | None, limits: Limits) -> int:
+def answer_tokens(
+    served: Served, prompts: Sequence[Sequence[int]], asked: int | None, limits: Limits, param: str
+) -> int:
     """How long an answer may be: what was asked for, or all the room there is. It never goes beyond the model's room.
 
     Raises ApiError for a prompt that leaves none, or a wish beyond the server's limit.
     """
     longest = max(map(len, prompts))
     if not min(map(len, prompts)):
-        raise bad("the prompt is empty: it needs at least one token", "prompt", "empty_prompt")
+        raise bad("the prompt is empty: it needs at least one token", param, "empty_prompt")
     room = served.engine.capacity - longest
     if room < 1:
         raise bad(
             f"this model's maximum context length is {served.engine.capacity} tokens, its answer included; "
             f"the prompt has {longest}",
-            "messages",
+            param,
             "context_length_exceeded",
         )
     if limits.answer_tokens is not None:
@@ -77,8 +82,8 @@ def engine_params(
     vocabulary = served.loaded.model.config.vocab_size
     params = SamplingParams(
         max_new_tokens=max_new_tokens,
-        temperature=1.0 if request.temperature is None else request.temperature,
-        stop_ids=stop_ids(request, served),
+        temperature=_temperature(request),
+        stop_ids=stop_ids(request, served, constraint),
         top_k=1 if top_p == 0 else min(top_k, vocabulary),
         top_p=top_p or 1.0,
         min_p=request.min_p or 0.0,
@@ -93,9 +98,15 @@ def engine_params(
     return SamplingParams(**{**vars(params), "top_logprobs": max(logprobs, 1)})
 
 
-def stop_ids(request: Sampled, served: Served) -> frozenset[int]:
-    """The ids that end an answer."""
-    own = frozenset() if request.ignore_eos else served.loaded.tokenizer.stop_ids
+def _temperature(request: Sampled) -> float:
+    """So small that a logit divided by it may be infinite is greedy."""
+    asked = 1.0 if request.temperature is None else request.temperature
+    return asked if asked >= COLDEST else 0.0
+
+
+def stop_ids(request: Sampled, served: Served, constraint: Constraint | None) -> frozenset[int]:
+    """The ids that end an answer. A structured one ends where it is complete, whatever else was asked for."""
+    own = served.loaded.tokenizer.stop_ids if constraint is not None or not request.ignore_eos else frozenset()
     return own | frozenset(request.stop_token_ids or ())
 
 
