@@ -16,10 +16,10 @@ from whetstone.models.tokenizer import Tokenizer
 
 # The lines of published chat templates that tell the model how to call, or write its earlier calls.
 TEMPLATES = {
-    "hermes": """{{- '\\n</tools>\\n\\nreturn a json object:\\n<tool_call>\\n{"name": <function-name>}\\n</tool_call>' }}""",
-    "qwen3-coder": "{{- '<tool_call>\\n<function=example_function_name>\\n<parameter=example_parameter_1>\\nvalue_1' }}",
+    "hermes": """{{- '</tools>\\nreturn a json object:\\n<tool_call>\\n{"name": <function-name>}\\n</tool_call>' }}""",
+    "qwen3-coder": "{{- '<tool_call>\\n<function=example_function_name>\\n<parameter=example_parameter_1>\\nvalue' }}",
     "llama3": """{{- 'Respond in the format {"name": function name, "parameters": dictionary}.' }}<|python_tag|>""",
-    "deepseek": "{{'<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>' + tool['type'] + '<｜tool▁sep｜>' + tool['function']['name']}}",
+    "deepseek": "{{'<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>' + tool['type'] + '<｜tool▁sep｜>' + tool['name']}}",
     "pythonic": "{{- '<|tool_call_start|>[' }}",
 }
 LLAMA32 = (
@@ -69,15 +69,15 @@ def with_template(template: Any) -> Tokenizer:
 
 READS = (
     "{{ tools | tojson }}{% for m in messages %}|{{ m.role }}:{{ m.content }}"
-    "{% for c in m.tool_calls or [] %}{{ c.function.name }}{{ %s }}{% endfor %}{% endfor %}"
+    "{% for c in m.tool_calls or [] %}{{ c.function.name }}{{ ARGUMENTS }}{% endfor %}{% endfor %}"
 )
 
 
 def test_a_template_that_reads_tools_gets_them_and_arguments_as_it_wants_them() -> None:
     ours = json.dumps(TOOLS)
-    objects = with_template(READS % "c.function.arguments.a + 1")
+    objects = with_template(READS.replace("ARGUMENTS", "c.function.arguments.a + 1"))
     assert render_with_tools(objects, CHAT, TOOLS, FORMATS["hermes"]) == f"{ours}|user:1 + 2?|assistant:add2|tool:3"
-    texts = with_template([{"name": "default", "template": READS % "'~' + c.function.arguments"}])
+    texts = with_template([{"name": "default", "template": READS.replace("ARGUMENTS", "'~' + c.function.arguments")}])
     text = render_with_tools(texts, CHAT, TOOLS, FORMATS["deepseek"])
     assert text == f'{ours}|user:1 + 2?|assistant:add~{{"a": 1}}|tool:3'
 
@@ -86,7 +86,7 @@ def test_a_template_that_reads_tools_gets_them_and_arguments_as_it_wants_them() 
 def test_arguments_that_are_no_object_are_the_users_mistake(arguments: str) -> None:
     chat = [{"role": "assistant", "tool_calls": [{"function": {"name": "add", "arguments": arguments}}]}]
     with pytest.raises(UsageError, match="'add'"):
-        render_with_tools(with_template(READS % "''"), chat, TOOLS, FORMATS["hermes"])
+        render_with_tools(with_template(READS.replace("ARGUMENTS", "''")), chat, TOOLS, FORMATS["hermes"])
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -72,6 +72,19 @@ class TokenTexts:
             self._behind[tokens[0]] = text
         return text
 
+    def own_bytes(self, token: str | None) -> bytes:
+        """The bytes a token adds behind others; nothing for an id that the vocabulary skips.
+
+        Only where `reach` is not "everything": there a token has no bytes of its own.
+        """
+        if token is None:
+            return b""
+        if token in self.special:
+            return token.encode()
+        if self.reach == "bytes":
+            return self.token_bytes(token)
+        return bytes([int(token[3:5], 16)]) if self.is_byte(token) else self.behind([token]).encode()
+
     def is_byte(self, token: str) -> bool:
         """Whether it is one byte of a run that is decoded together."""
         return self.has_byte_tokens and BYTE_TOKEN.fullmatch(token) is not None

@@ -6,8 +6,8 @@ Shapes, from the models' published chat templates:
 - Llama 3: the whole message is `{"name": "f", "parameters": {...}}`, with `<|python_tag|>` before it or not; several
   calls are parted by `;`.
 - DeepSeek: `<｜tool▁calls▁begin｜>`, then per call `<｜tool▁call▁begin｜>`, the call, `<｜tool▁call▁end｜>`, and at
-  the end `<｜tool▁calls▁end｜>`. A call is `f<｜tool▁sep｜>{...}` (V3.1), or `function<｜tool▁sep｜>f`, a line end and the JSON
-  in a fenced block (V3, R1).
+  the end `<｜tool▁calls▁end｜>`. A call is `f<｜tool▁sep｜>{...}` (V3.1), or `function<｜tool▁sep｜>f`, a line end and
+  the JSON in a fenced block (V3, R1).
 """
 
 from __future__ import annotations
