@@ -50,7 +50,8 @@ def error(response: httpx.Response, status: int, code: str | None = None) -> dic
 
 
 @pytest.mark.parametrize(
-    "given", [{}, key("secret-3"), key("secret-1x"), {"authorization": "secret-1"}, {"authorization": b"Bearer s\xc3\xa9cret"}]
+    "given",
+    [{}, key("secret-3"), key("secret-1x"), {"authorization": "secret-1"}, {"authorization": b"Bearer s\xc3\xa9cret"}],
 )
 def test_no_answer_without_a_key(locked: Background, given: Any) -> None:
     response = post(locked, CHAT, ASK, headers=given)

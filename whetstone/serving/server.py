@@ -47,7 +47,7 @@ class Settings:
 
 
 class Server:
-    """Serves models until it is stopped. `models` as `whet serve` takes them; `adapters`: name -> folder.
+    """Serves models at `url` until it is stopped. `models` as `whet serve` takes them; `adapters`: name -> folder.
 
     The socket is bound first, so that a port in use is known before any model is loaded. Raises UsageError: a host
     that others can reach without a key, a port in use, an unknown model.
@@ -68,6 +68,8 @@ class Server:
                 f"others can reach {self.settings.host}: give --api-key-file, or serve on 127.0.0.1 (the default)"
             )
         self._socket = _bind(self.settings.host, self.settings.port)
+        address, port = self._socket.getsockname()[:2]
+        self.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
         self._service = Service(self.settings.limits.queue)
         try:
             self._models = Models(self._service, make_engine)
@@ -99,12 +101,6 @@ class Server:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Future[bool] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it listens: http://HOST:PORT."""
-        host, port = self._socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
     def models(self) -> list[str]:
