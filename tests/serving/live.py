@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 import openai
 import tokenizers
-import torch
 from tokenizers import decoders, models, pre_tokenizers
 
 from tests.tiny import TEMPLATE, tiny_config
@@ -28,6 +27,7 @@ from whetstone.models.tokenizer import Tokenizer
 from whetstone.serving.server import Background, Server, Settings
 
 CACHE = 64 << 20
+HTTP = httpx.Client(timeout=60, verify=False)  # one for all: making a client takes longer than most requests
 
 
 @cache
@@ -72,8 +72,7 @@ def text_of(completion: Completion) -> str:
 def tiny_server(
     folder: Path, *models: str, adapters: dict[str, str] | None = None, cache_bytes: int = CACHE, **settings: Any
 ) -> Iterator[Background]:
-    """A server of the random model "tiny" (and others); one thread computes, as tests share cores."""
-    torch.set_num_threads(1)
+    """A server of the random model "tiny" (and others)."""
     tiny = byte_folder(folder / "tiny")
 
     def engine(model: Decoder) -> Engine:
@@ -120,4 +119,4 @@ def post(
     headers: dict[str, str] | None = None,
 ) -> httpx.Response:
     """One raw request."""
-    return httpx.post(f"{running.url}{path}", content=content, json=json, headers=headers, timeout=60)
+    return HTTP.post(f"{running.url}{path}", content=content, json=json, headers=headers)

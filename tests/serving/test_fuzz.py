@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.serving.live import leaks, tiny_server, until
+from tests.serving.live import HTTP, leaks, tiny_server, until
 from whetstone.serving.limits import Limits
 from whetstone.serving.server import Background
 
@@ -100,7 +99,7 @@ def _changed(draw: st.DrawFn, value: Any) -> Any:
 
 
 def check(running: Background, path: str, request: Any) -> None:
-    response = httpx.post(running.url + path, json=request, timeout=60)
+    response = HTTP.post(running.url + path, json=request)
     expected = {200, 400, 404} if path != "/v1/load_lora_adapter" else {403}
     assert response.status_code in expected, (request, response.text)
     if response.status_code == 200 and "event-stream" in response.headers["content-type"]:
@@ -109,7 +108,8 @@ def check(running: Background, path: str, request: Any) -> None:
         assert response.json()["error"]["message"], request
 
 
-LEVEL = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LEVEL = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(LEVEL, max_examples=1000)
 
 
 @pytest.mark.parametrize("path", sorted(WHOLE))
@@ -129,8 +129,16 @@ def test_nearly_good_requests(fuzzed: Background, path: str, data: st.DataObject
 @LEVEL
 @given(content=st.binary(max_size=200), path=st.sampled_from(sorted(WHOLE)))
 def test_any_bytes(fuzzed: Background, content: bytes, path: str) -> None:
-    response = httpx.post(fuzzed.url + path, content=content, timeout=60)
+    response = HTTP.post(fuzzed.url + path, content=content)
     assert response.status_code in (400, 403)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(WHOLE))
+@MANY
+@given(data=st.data())
+def test_many_nearly_good_requests(fuzzed: Background, path: str, data: st.DataObject) -> None:
+    check(fuzzed, path, data.draw(nearly(path)))
 
 
 def test_nothing_is_left(fuzzed: Background) -> None:
