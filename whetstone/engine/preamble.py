@@ -28,14 +28,18 @@ class PreambleMasks:
         self.mark = mark
         self._stop_ids = stop_ids
         self._masks: dict[bytes, NDArray[np.bool_]] = {}
+        # only these can complete the mark; the others need no look in each state
+        self._ending = [place for place, token in enumerate(tokens) if mark[-1:] in token]
         self.blank_V = np.array([bool(token) and not token.strip(b"\r\n") for token in tokens])
         self.blank_V[list(stop_ids)] = False
 
     def mask(self, held: bytes) -> NDArray[np.bool_]:
         """bool [V] after text that ends with `held`, the longest end that may become the mark. Not to be changed."""
         if (known := self._masks.get(held)) is None:
-            known = np.array([not token or self._rest(held, token) in (None, b"") for token in self.tokens])
+            known = np.ones(len(self.tokens), np.bool_)
             known[list(self._stop_ids)] = False
+            for place in self._ending:
+                known[place] &= self._rest(held, self.tokens[place]) in (None, b"")
             self._masks[held] = known
         return known
 

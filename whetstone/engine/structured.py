@@ -14,16 +14,14 @@ from __future__ import annotations
 import json
 import re
 import threading
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whetstone.engine.preamble import Preamble, PreambleMasks
-from whetstone.engine.text.detokenize import token_texts
+from whetstone.engine.preamble import Preamble
+from whetstone.engine.vocabulary import TokenizerGrammars, grammars_of, library_module
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.models.tokenizer import Tokenizer
 
@@ -144,65 +142,6 @@ def _first_line(matcher: llguidance.LLMatcher) -> str:
     return str(matcher.get_error()).strip().split("\n")[0][:300]
 
 
-class _TokenizerGrammars:
-    """What llguidance needs of one tokenizer, and the grammars compiled for it."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        library = _library()
-        texts = token_texts(tokenizer)
-        if texts.reach == "everything":
-            raise UsageError(
-                "structured output needs a tokenizer whose tokens stand for fixed bytes; this one's do not"
-            )
-        size = tokenizer.vocab_size
-        self.stop_ids = frozenset(one for one in tokenizer.stop_ids if one < size)
-        if not self.stop_ids:
-            raise UsageError("structured output needs a model with a stop token: its folder names no eos_token")
-        names = [texts.token(place) for place in range(size)]
-        self.bytes = [texts.own_bytes(name) for name in names]
-        special = [place for place, name in enumerate(names) if name in texts.special or place in self.stop_ids]
-        first = min(self.stop_ids)
-        self.core = library.LLTokenizer(
-            library.TokenizerWrapper(_Vocabulary(tokenizer, self.bytes, special, first)),
-            eos_token=sorted(self.stop_ids),
-        )
-        self.compiled: OrderedDict[tuple[str, str], llguidance.LLMatcher] = OrderedDict()
-        self.preambles: dict[str, PreambleMasks] = {}
-        self.lock = threading.Lock()
-
-
-class _Vocabulary:
-    """The form in which llguidance takes a tokenizer."""
-
-    bos_token_id = None
-
-    def __init__(self, tokenizer: Tokenizer, tokens: list[bytes], special: list[int], eos: int) -> None:
-        self.tokens, self.special_token_ids, self.eos_token_id = tokens, special, eos
-        self._tokenizer = tokenizer
-
-    def __call__(self, text: bytes | str) -> list[int]:
-        return self._tokenizer.encode(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
-
-
-_GRAMMARS: weakref.WeakKeyDictionary[Tokenizer, _TokenizerGrammars] = weakref.WeakKeyDictionary()
-_GRAMMARS_LOCK = threading.Lock()
-
-
-def _library() -> Any:
-    """llguidance, which is imported when it is first needed.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        import llguidance
-    except ImportError as failure:
-        raise UsageError(
-            "structured output needs the package llguidance: pip install 'whetstone-lab[serve]'"
-        ) from failure
-    return llguidance
-
-
 def compile_json_schema(
     tokenizer: Tokenizer, schema: Mapping[str, Any] | bool, after: str | None = None, width: int | None = None
 ) -> GrammarConstraint:
@@ -229,7 +168,7 @@ def compile_json_schema(
     _check_schema(schema)
 
     def grammar() -> str:
-        text: str = _library().LLMatcher.grammar_from_json_schema(source, overrides=_JSON_OPTIONS)
+        text: str = library_module().LLMatcher.grammar_from_json_schema(source, overrides=_JSON_OPTIONS)
         return text
 
     return _compile(tokenizer, "JSON schema", source, grammar, after, width)
@@ -251,7 +190,7 @@ def compile_regex(
     _check_size(pattern, "regular expression")
 
     def grammar() -> str:
-        text: str = _library().LLMatcher.grammar_from_regex(pattern)
+        text: str = library_module().LLMatcher.grammar_from_regex(pattern)
         return text
 
     return _compile(tokenizer, "regular expression", pattern, grammar, after, width)
@@ -282,7 +221,7 @@ def compile_grammar(
     _check_size(grammar, "grammar")
 
     def lark() -> str:
-        library = _library()
+        library = library_module()
         text = grammar
         if "::=" in grammar:
             from llguidance.gbnf_to_lark import gbnf_to_lark
@@ -301,35 +240,27 @@ def _compile(
     tokenizer: Tokenizer, kind: str, source: str, grammar: Callable[[], str], after: str | None, width: int | None
 ) -> GrammarConstraint:
     """From the cache, or compiled within COMPILE_SECONDS."""
-    with _GRAMMARS_LOCK:
-        if (grammars := _GRAMMARS.get(tokenizer)) is None:
-            grammars = _GRAMMARS[tokenizer] = _TokenizerGrammars(tokenizer)
+    grammars = grammars_of(tokenizer)
     key = (kind, source)
     with grammars.lock:
         if (matcher := grammars.compiled.get(key)) is not None:
             grammars.compiled.move_to_end(key)
     if matcher is None:
+        _check_writable(grammars, kind, source)
         matcher = _within_seconds(kind, lambda: _matcher(grammars, kind, grammar()))
         with grammars.lock:
             grammars.compiled[key] = matcher
             while len(grammars.compiled) > CACHED:
                 grammars.compiled.popitem(last=False)
-    preamble = None
-    if after is not None:
-        if not after:
-            raise UsageError("the mark after which the output is structured may not be empty")
-        with grammars.lock:
-            if (masks := grammars.preambles.get(after)) is None:
-                masks = grammars.preambles[after] = PreambleMasks(grammars.bytes, after.encode(), grammars.stop_ids)
-        preamble = Preamble(masks)
+    preamble = None if after is None else Preamble(grammars.preamble_masks(after))
     width = len(grammars.bytes) if width is None else width
     with grammars.lock:  # the library copies without a lock of its own
         copy = matcher.deep_copy()
     return GrammarConstraint(copy, grammars.stop_ids, width, preamble)
 
 
-def _matcher(grammars: _TokenizerGrammars, kind: str, grammar: str) -> llguidance.LLMatcher:
-    library = _library()
+def _matcher(grammars: TokenizerGrammars, kind: str, grammar: str) -> llguidance.LLMatcher:
+    library = library_module()
     limits = library.LLParserLimits(verbose_errors=False)  # an error message must not show the parser's state
     matcher: llguidance.LLMatcher = library.LLMatcher(grammars.core, grammar, log_level=0, limits=limits)
     if matcher.is_error():
@@ -374,6 +305,13 @@ def _within_seconds(kind: str, work: Callable[[], llguidance.LLMatcher]) -> llgu
     if not done:
         raise UsageError(f"the {kind} takes more than {COMPILE_SECONDS:g} s to prepare: make it simpler")
     return done[0]
+
+
+def _check_writable(grammars: TokenizerGrammars, kind: str, source: str) -> None:
+    """Refuses characters that the tokenizer has no tokens for: where one must come, nothing could."""
+    for char in sorted({char for char in source if char > "\x7f"}):
+        if not grammars.vocabulary.writes(char):
+            raise UsageError(f"the {kind} has the character {char!r}, which this model's tokenizer cannot write")
 
 
 def _check_size(source: str, kind: str) -> None:

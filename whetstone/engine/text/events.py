@@ -69,30 +69,34 @@ class StreamParser(Protocol):
         ...
 
 
+_TEXTS = (Content, Reasoning, CallArguments)  # events of which neighbours may be one
+
+
 def joined(events: Iterable[Event]) -> list[Event]:
-    """The events with neighbouring parts of the same text made one."""
+    """The events with neighbouring parts of the same text made one, and empty ones left out."""
     out: list[Event] = []
-    texts: list[str] = []  # of the last event, so that joining many parts stays linear
-
-    def close() -> None:
-        last = out[-1] if out else None
-        if isinstance(last, Content | Reasoning | CallArguments) and len(texts) > 1:
-            out[-1] = replace(last, text="".join(texts))
-
+    parts: list[str] = []  # the texts of the last event, so that joining many parts stays linear
     for event in events:
-        if not isinstance(event, Content | Reasoning | CallArguments):
-            close()
-            out.append(event)
-            texts = []
-            continue
-        if not event.text:
-            continue
-        last = out[-1] if out else None
-        same = type(last) is type(event) and getattr(last, "index", None) == getattr(event, "index", None)
-        if not same:
-            close()
-            out.append(event)
-            texts = []
-        texts.append(event.text)
-    close()
+        if isinstance(event, _TEXTS):
+            if not event.text:
+                continue
+            last = out[-1] if out else None
+            if type(last) is type(event) and getattr(last, "index", None) == getattr(event, "index", None):
+                parts.append(event.text)
+                continue
+            _close(out, parts)
+            parts = [event.text]
+        else:
+            _close(out, parts)
+            parts = []
+        out.append(event)
+    _close(out, parts)
     return out
+
+
+def _close(out: list[Event], parts: list[str]) -> None:
+    """Give the last event all the text that was found to belong to it."""
+    if len(parts) > 1:
+        last = out[-1]
+        assert isinstance(last, _TEXTS)
+        out[-1] = replace(last, text="".join(parts))
