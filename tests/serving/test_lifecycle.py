@@ -74,6 +74,7 @@ def test_one_that_leaves_while_it_waits(tmp_path: Path) -> None:
             connection.close()
         until(lambda: running.server.state.disconnects == 4)
         until(lambda: running.server.state.service.open == 1)
+        assert engine.stats.generated_tokens < 3 * 32 * 1900  # the four that left would have made as many and more
 
 
 def test_a_full_queue_asks_to_come_back(tmp_path: Path) -> None:
@@ -84,6 +85,7 @@ def test_a_full_queue_asks_to_come_back(tmp_path: Path) -> None:
             assert response.headers["retry-after"] == "1"
             assert response.json()["error"]["code"] == "queue_full"
             assert response.json()["error"]["type"] == "rate_limit_error"
+            until(lambda: running.server.state.service.open == 1)  # its first prompt has been given up
             short = LONG | {"max_tokens": 3}
             assert post(running, "/v1/completions", short).status_code == 200
         until(lambda: leaks(running) == [])

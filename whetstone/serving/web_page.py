@@ -33,8 +33,9 @@ TYPES = {
 }
 
 
-def mount(app: FastAPI, folder: Path = FOLDER) -> None:
-    """Serve `folder` under /page/, and send / there."""
+def mount(app: FastAPI) -> None:
+    """Serve FOLDER under /page/, and send / there."""
+    folder = FOLDER
 
     @app.get("/")
     async def index() -> Response:
