@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from whetstone.evals.evaluate import evaluate
     from whetstone.models.loading import load
     from whetstone.runs.directory import RunDirectory
+    from whetstone.serving.start import serve
     from whetstone.sharpen.pipeline import resume, sharpen
     from whetstone.sharpen.run import Run
     from whetstone.tasks.answers import judge_fraction, judge_integer, judge_integers, judge_text, judge_words
@@ -52,6 +53,7 @@ _HOME = {
     "sharpen": "sharpen.pipeline",
     "resume": "sharpen.pipeline",
     "Run": "sharpen.run",
+    "serve": "serving.start",
     "RunDirectory": "runs.directory",
     "UsageError": "errors",
     "WorkFailed": "errors",
@@ -82,6 +84,7 @@ __all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
     "sharpen",
     "resume",
     "Run",
+    "serve",
     "RunDirectory",
     "UsageError",
     "WorkFailed",
