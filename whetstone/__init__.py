@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from whetstone.evals.evaluate import evaluate
     from whetstone.models.loading import load
     from whetstone.runs.directory import RunDirectory
+    from whetstone.serving.start import serve
     from whetstone.sharpen.pipeline import resume, sharpen
     from whetstone.tasks.answers import judge_fraction, judge_integer, judge_integers, judge_text, judge_words
     from whetstone.tasks.registry import load_task
@@ -43,6 +44,7 @@ _HOME = {
     "evaluate": "evals.evaluate",
     "sharpen": "sharpen.pipeline",
     "resume": "sharpen.pipeline",
+    "serve": "serving.start",
     "RunDirectory": "runs.directory",
     "UsageError": "errors",
     "WorkFailed": "errors",
@@ -68,6 +70,7 @@ __all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
     "evaluate",
     "sharpen",
     "resume",
+    "serve",
     "RunDirectory",
     "UsageError",
     "WorkFailed",

@@ -33,6 +33,7 @@ class Job:
     request: Request
     params: SamplingParams
     listener: Listener
+    cached_tokens: int = 0  # of the prompt, found computed when the job was first admitted
 
 
 @dataclass(eq=False)

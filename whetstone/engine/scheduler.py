@@ -107,6 +107,8 @@ class Scheduler:
         if branch.blocks_for(len(branch.ids) + 1) + len(self.running) > self.pool.available and self.running:
             self._give_back(branch)
             return None
+        if not branch.generated and not branch.job.cached_tokens:
+            branch.job.cached_tokens = branch.computed
         self.waiting.popleft()
         self.running.append(branch)
         work = Work(branch, branch.computed, min(branch.missing, left))

@@ -1,0 +1,59 @@
+"""`whet serve`: models behind OpenAI's API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from whetstone.cli.options import MODEL_HELP, Device
+
+
+def serve(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help=f"{MODEL_HELP} NAME=MODEL chooses its name.", show_default=False),
+    ],
+    adapter: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=DIR", help="A LoRA adapter, served as the model NAME; repeatable.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a key.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="A file of keys, one a line, one of which is needed.")
+    ] = None,
+    allow_host: Annotated[list[str] | None, typer.Option(help="A further name in Host headers; repeatable.")] = None,
+    allow_origin: Annotated[list[str] | None, typer.Option(help="A web page that may ask; repeatable.")] = None,
+    queue: Annotated[int, typer.Option(min=1, help="Prompts that may run and wait; the next gets 429.")] = 256,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer that may be asked for.")] = None,
+    device: Device = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the address and names as JSON when ready.")] = False,
+) -> None:
+    """Serve models by OpenAI's API: chat, completions, embeddings, tools, structured output.
+
+    Example: `whet serve smollm2-135m --port 8000`
+    """
+    import json
+
+    from whetstone.serving.start import adapter_folders, need_extra, read_keys
+
+    need_extra()
+    from whetstone.serving.limits import Limits
+    from whetstone.serving.server import Server, Settings
+
+    settings = Settings(
+        host,
+        port,
+        read_keys(api_key_file),
+        tuple(allow_host or ()),
+        tuple(allow_origin or ()),
+        limits=Limits(queue=queue, answer_tokens=max_tokens),
+    )
+    server = Server(models, adapter_folders(adapter or ()), settings, device)
+
+    def ready() -> None:
+        line = json.dumps({"url": server.url, "models": server.models})
+        print(line if as_json else f"serving {', '.join(server.models)} at {server.url}/v1", flush=True)
+
+    server.run(ready)

@@ -1,0 +1,1 @@
+"""From token ids to what a chat shows: text without half characters, stop strings, reasoning, tool calls."""

@@ -1,0 +1,1 @@
+"""Loaded models behind OpenAI's HTTP API: chat, completions, embeddings, adapters, metrics."""

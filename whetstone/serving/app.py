@@ -1,0 +1,143 @@
+"""The routes. Each one parses, prepares and hands over; no logic of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from anyio import to_thread
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from whetstone.errors import UsageError
+from whetstone.serving import chat, completions, embeddings, report, web_page
+from whetstone.serving.answers import JsonResponse, answer, error_response
+from whetstone.serving.errors import ApiError, bad
+from whetstone.serving.guard import Guard, Keys
+from whetstone.serving.models import Served
+from whetstone.serving.schemas import (
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    LoadAdapter,
+    UnloadAdapter,
+    parse,
+)
+from whetstone.serving.state import State
+
+T = TypeVar("T")
+SMALL = 8 << 10  # bytes of a body whose template and tokens cost less than a hop to another thread
+
+
+def build(state: State, keys: Keys, hosts: Iterable[str] | None, origins: Iterable[str] = ()) -> ASGIApp:
+    """The application, guarded. See `Guard` for `hosts` and `origins`."""
+    app = FastAPI(title="Whetstone", openapi_url=None, docs_url=None, redoc_url=None)
+    _generation(app, state)
+    _adapters(app, state, keys)
+    _reading(app, state)
+    web_page.mount(app)
+
+    @app.exception_handler(ApiError)
+    async def api_error(request: Request, failure: ApiError) -> Response:
+        return error_response(failure)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, failure: HTTPException) -> Response:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(failure.status_code)
+        message = f"{request.method} {request.url.path[:200]}: {failure.detail}"
+        return error_response(ApiError(failure.status_code, message, code, None, failure.headers))
+
+    @app.exception_handler(Exception)
+    async def defect(request: Request, failure: Exception) -> Response:
+        return error_response(ApiError(500, "something went wrong in the server: see its log", "internal_error"))
+
+    return Guard(app, state, keys, hosts, origins)
+
+
+async def _apart(body: bytes, work: Callable[[], T]) -> T:
+    """Do it in another thread where it may take long, so that the streams of others go on."""
+    return work() if len(body) < SMALL else await to_thread.run_sync(work)
+
+
+def _generation(app: FastAPI, state: State) -> None:
+    @app.post("/v1/chat/completions")
+    async def chat_completions(request: Request) -> Response:
+        body = await request.body()
+        asked = await _apart(body, lambda: parse(ChatRequest, body))
+        dialogue = await _apart(body, lambda: chat.prepare(state, asked))
+        return await answer(state, request, dialogue, bool(asked.stream))
+
+    @app.post("/v1/completions")
+    async def text_completions(request: Request) -> Response:
+        body = await request.body()
+        asked = await _apart(body, lambda: parse(CompletionRequest, body))
+        dialogue = await _apart(body, lambda: completions.prepare(state, asked))
+        return await answer(state, request, dialogue, bool(asked.stream))
+
+    @app.post("/v1/embeddings")
+    async def embed(request: Request) -> Response:
+        body = await request.body()
+        asked = await _apart(body, lambda: parse(EmbeddingRequest, body))
+        return await embeddings.answer(state, request, asked)
+
+
+def _adapters(app: FastAPI, state: State, keys: Keys) -> None:
+    def check() -> None:
+        if not keys:
+            raise ApiError(403, "adapters are managed only on a server with keys: see --api-key-file", "key_required")
+
+    @app.post("/v1/load_lora_adapter")
+    async def load_adapter(request: Request) -> Response:
+        check()
+        asked = parse(LoadAdapter, await request.body())
+        try:
+            served = await to_thread.run_sync(
+                lambda: state.models.add_adapter(asked.lora_name, asked.lora_path, asked.base_model, asked.load_inplace)
+            )
+        except UsageError as failure:
+            raise bad(str(failure), code="adapter_not_loaded") from None
+        return JsonResponse(described(served))
+
+    @app.post("/v1/unload_lora_adapter")
+    async def unload_adapter(request: Request) -> Response:
+        check()
+        asked = parse(UnloadAdapter, await request.body())
+        try:
+            await to_thread.run_sync(lambda: state.models.remove_adapter(asked.lora_name))
+        except UsageError as failure:
+            raise ApiError(404, str(failure), "model_not_found", "lora_name") from None
+        return JsonResponse({"id": asked.lora_name, "object": "model", "deleted": True})
+
+
+def _reading(app: FastAPI, state: State) -> None:
+    @app.get("/v1/models")
+    async def models() -> Response:
+        return JsonResponse({"object": "list", "data": [described(served) for served in state.models.all]})
+
+    @app.get("/v1/models/{name:path}")
+    async def model(name: str) -> Response:
+        return JsonResponse(described(state.models.get(name)))
+
+    @app.get("/health")
+    async def health() -> Response:
+        alive = state.service.alive
+        status = "closing" if state.closing else "ok" if alive else "failed"
+        return JsonResponse({"status": status}, 200 if status == "ok" else 503)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(report.metrics(state), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def described(served: Served) -> dict[str, object]:
+    """A model as /v1/models lists it."""
+    return {
+        "id": served.name,
+        "object": "model",
+        "created": served.created,
+        "owned_by": "whetstone",
+        "parent": served.base,
+        "max_model_len": served.engine.capacity,
+        "weight_version": served.engine.weight_version,
+    }

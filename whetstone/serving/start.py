@@ -1,0 +1,79 @@
+"""What `whet serve` and `wh.serve` are given, in the form that the server takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whetstone.errors import UsageError
+
+if TYPE_CHECKING:
+    from whetstone.serving.server import Background
+
+EXTRA = "fastapi", "starlette", "uvicorn", "llguidance"
+
+
+def serve(
+    *models: str,
+    adapters: Mapping[str, str] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    api_keys: Iterable[str] = (),
+    device: str = "cpu",
+) -> Background:
+    """Serve models by OpenAI's API in a thread of this process, until `stop()` or the end of a `with` block.
+
+        with wh.serve("smollm2-135m", port=0) as server:
+            client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none")
+
+    Args:
+        models: as `whet serve` takes them; NAME=MODEL chooses a name.
+        adapters: name -> folder of a LoRA adapter.
+        port: 0 takes a free one.
+        api_keys: one of them is needed then; without any, only this machine can be served.
+
+    Raises:
+        UsageError: an unknown model, a port in use, a host that others can reach and no key, a package that is missing.
+    """
+    need_extra()
+    from whetstone.serving.server import Background, Server, Settings
+
+    return Background(Server(models, adapters, Settings(host, port, tuple(api_keys)), device))
+
+
+def need_extra() -> None:
+    """Raises UsageError where the packages of the server are not installed."""
+    missing = [name for name in EXTRA if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"the server needs {missing[0]}: pip install 'whetstone-lab[serve]'")
+
+
+def read_keys(path: Path | None) -> tuple[str, ...]:
+    """The keys in a file, one a line; empty lines and those that begin with # are left out. Raises UsageError."""
+    if path is None:
+        return ()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as failure:
+        raise UsageError(f"the key file {path} cannot be read ({failure})") from failure
+    keys = tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    if not keys:
+        raise UsageError(f"the key file {path} holds no key: write one a line, such as `openssl rand -hex 32` gives")
+    if not all(key.isascii() and key.isprintable() and " " not in key for key in keys):
+        raise UsageError(f"a key in {path} has blanks or characters that HTTP cannot carry")
+    return keys
+
+
+def adapter_folders(given: Iterable[str]) -> dict[str, str]:
+    """{name: folder} of arguments NAME=DIR. Raises UsageError."""
+    folders: dict[str, str] = {}
+    for argument in given:
+        name, equals, folder = argument.partition("=")
+        if not (name and equals and folder):
+            raise UsageError(f"--adapter {argument!r} is not of the form NAME=DIR")
+        if name in folders:
+            raise UsageError(f"two adapters cannot both be called {name!r}")
+        folders[name] = folder
+    return folders
