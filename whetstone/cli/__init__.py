@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from whetstone.cli import bench, doctor, evaluate, generate, serve, sharpen
+from whetstone.cli import bench, chat, doctor, evaluate, generate, serve, sharpen
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.text import printable
 
@@ -25,6 +25,7 @@ app.command()(sharpen.report)
 app.command("eval")(evaluate.evaluate)
 app.command()(generate.generate)
 app.command()(serve.serve)
+app.command()(chat.chat)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench.bench)
 
 
