@@ -22,57 +22,52 @@ STORAGES = ("fp32", "bf16", "int8")
 MakeRunner = Callable[[Decoder, int], Runner]
 
 
+def has_kernel(model: Decoder) -> bool:
+    """Whether the CPU kernel computes the steps, and not torch."""
+    return supported(model) is None
+
+
 def runners(model: Decoder) -> dict[str, MakeRunner]:
     """What computes the steps, by storage class: the CPU kernel's three; fp32 in torch where there is no kernel."""
-    if supported(model) is not None:
+    if not has_kernel(model):
         return {"fp32": TorchRunner}
     return {storage: partial(NativeRunner, storage=storage) for storage in STORAGES}
 
 
 @dataclass
-class Clock:
-    """Listens to a run. Times are seconds since `begin`."""
+class _Clock:
+    """Listens to a whole run."""
 
     sequences: int
-    begin: float
     found: dict[int, Completion] = field(default_factory=dict)
-    waiting: int = 0  # sequences without a token
-    all_began: float = 0.0
+    began: set[int] = field(default_factory=set)  # sequences that have a token
     tokens: int = 0
-    tokens_then: int = 0
 
-    def __post_init__(self) -> None:
-        self.waiting = self.sequences
-
-    def first(self) -> None:
-        self.waiting -= 1
-        if self.waiting == 0:
-            self.all_began, self.tokens_then = time.perf_counter() - self.begin, self.tokens
+    @property
+    def all_began(self) -> bool:
+        return len(self.began) == self.sequences
 
 
 @dataclass
 class _Member:
-    """What the engine tells of one request."""
+    """What the engine tells of one request, whose sequences are numbered from `first` on."""
 
-    clock: Clock
-    first_sequence: int
-    began: set[int] = field(default_factory=set)
+    clock: _Clock
+    first: int
 
     def token(self, member: int, token: int, logprob: float, top: TopLogprobs | None) -> bool:
         self.clock.tokens += 1
-        if member not in self.began:
-            self.began.add(member)
-            self.clock.first()
+        self.clock.began.add(self.first + member)
         return False
 
     def finished(self, member: int, completion: Completion) -> None:
-        self.clock.found[self.first_sequence + member] = completion
+        self.clock.found[self.first + member] = completion
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One run. `seconds`: all of it; `decode_seconds`: from the moment when every sequence had a token, in which the
-    `decode_tokens` that were left were made; `computed_tokens`: what went through the layers."""
+    """One run. `seconds`: all of it; `decode_seconds`: from the end of the step in which the last sequence got its
+    first token, for the `decode_tokens` that were left then; `computed_tokens`: what went through the layers."""
 
     seconds: float
     decode_seconds: float
@@ -85,21 +80,24 @@ def run(engine: Engine, requests: Sequence[Request], params: SamplingParams) -> 
     """Complete the requests, prompts included: what an earlier run has left in the cache is forgotten first."""
     engine.pool.forget_all()
     computed = engine.stats.computed_tokens
-    sequences = sum(len(request.seeds) for request in requests)
-    clock = Clock(sequences, time.perf_counter())
+    clock = _Clock(sum(len(request.seeds) for request in requests))
+    begin = time.perf_counter()
     first = 0
     for request in requests:
         engine.add(request, params, _Member(clock, first))
         first += len(request.seeds)
+    while not (engine.idle or clock.all_began):
+        engine.step()
+    middle, tokens = time.perf_counter(), clock.tokens
     while not engine.idle:
         engine.step()
-    seconds = time.perf_counter() - clock.begin
+    end = time.perf_counter()
     return Measured(
-        seconds,
-        seconds - clock.all_began,
-        clock.tokens - clock.tokens_then,
+        end - begin,
+        end - middle,
+        clock.tokens - tokens,
         engine.stats.computed_tokens - computed,
-        [clock.found[place] for place in range(sequences)],
+        [clock.found[place] for place in range(clock.sequences)],
     )
 
 

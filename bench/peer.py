@@ -114,7 +114,7 @@ def run_grpo(
     """
     completions = arguments["prompts-per-step"] * arguments["generations"]
     tried: dict[str, float | str] = {}
-    with _json_file(prompts) as file:
+    with json_file(prompts) as file:
 
         def run(size: int, **changed: Any) -> dict[str, Any]:
             command = options({**arguments, **changed, "micro-batch": size})
@@ -156,7 +156,7 @@ def run_generate(
     `cache_seconds`. Raises like `run_peer` when neither cache works.
     """
     found: dict[tuple[int, str], dict[str, Any]] = {}
-    with _json_file(prompts) as file:
+    with json_file(prompts) as file:
         for cache in CACHES:
             command = options({**arguments, "cache": None if cache == "dynamic" else cache})
             try:
@@ -177,7 +177,7 @@ def run_generate(
 
 
 @contextmanager
-def _json_file(content: Any) -> Iterator[Path]:
+def json_file(content: Any) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "content.json"
         path.write_text(json.dumps(content))

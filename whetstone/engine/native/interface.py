@@ -68,6 +68,8 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
     return library
 
 
-def array_of(kind: type[c_int64] | type[c_int32] | type[c_double] | type[c_void_p], values: list[int | None]) -> ctypes.Array:  # type: ignore[type-arg]
+def array_of(
+    kind: type[c_int64] | type[c_int32] | type[c_double] | type[c_void_p], values: list[int | None]
+) -> ctypes.Array:  # type: ignore[type-arg]
     """A C array of `values`; None is a null pointer."""
     return (kind * len(values))(*values)

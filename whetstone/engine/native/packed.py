@@ -56,9 +56,7 @@ class _Seen:
         return cls(StorageWeakRef(tensor.untyped_storage()), tensor.data_ptr(), tensor._version)
 
     def holds(self, tensor: Tensor) -> bool:
-        return (
-            tensor._version == self.version and tensor.data_ptr() == self.address and not self.storage.expired()
-        )
+        return tensor._version == self.version and tensor.data_ptr() == self.address and not self.storage.expired()
 
 
 @dataclass

@@ -65,9 +65,7 @@ class NativeRunner:
     wherever its blocks lie, and with any number of threads. One step at a time: not to be called from two threads.
     """
 
-    def __init__(
-        self, model: Decoder, blocks: int, storage: StorageKind = "fp32", threads: int | None = None
-    ) -> None:
+    def __init__(self, model: Decoder, blocks: int, storage: StorageKind = "fp32", threads: int | None = None) -> None:
         """`storage` is how the linear weights and the output matrix are kept; embeddings, norms, activations and the
         cache are always fp32.
 
