@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_double, c_float, c_int, c_int32, c_int64, c_void_p
+from collections.abc import Sequence
+from ctypes import POINTER, c_float, c_int, c_int64, c_void_p
 
 
 class Shape(ctypes.Structure):
@@ -68,8 +69,11 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
     return library
 
 
-def array_of(
-    kind: type[c_int64] | type[c_int32] | type[c_double] | type[c_void_p], values: list[int | None]
-) -> ctypes.Array:  # type: ignore[type-arg]
-    """A C array of `values`; None is a null pointer."""
-    return (kind * len(values))(*values)
+def pointers(values: Sequence[int | None]) -> ctypes.Array[c_void_p]:
+    """A C array of addresses; None is a null pointer."""
+    return (c_void_p * len(values))(*values)
+
+
+def integers(values: Sequence[int]) -> ctypes.Array[c_int64]:
+    """A C array of 64-bit numbers."""
+    return (c_int64 * len(values))(*values)

@@ -186,9 +186,9 @@ struct Worker {
         const float scale = (float)(1.0 / sqrt((double)E));
         const View view = {cache.block(index, 0) + head * cache.head_floats(),
                            step.tables + step.branch[run.row] * step.table_stride, cache.block_floats(), E, cache.padded};
-        const int64_t total = run.count * group;
-        for (int64_t begin = 0; begin < total; begin += MOST_QUERIES) {
-            const int64_t count = total - begin < MOST_QUERIES ? total - begin : MOST_QUERIES;
+        const int64_t total = run.count * group, parts = (total + MOST_QUERIES - 1) / MOST_QUERIES;
+        for (int64_t part = 0; part < parts; part++) {  // parts of nearly equal size
+            const int64_t begin = total * part / parts, count = total * (part + 1) / parts - begin;
             Queries queries;
             for (int64_t i = 0; i < count; i++) {
                 const int64_t row = (begin + i) / group, column = (head * group + (begin + i) % group) * E;

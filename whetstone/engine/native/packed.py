@@ -2,20 +2,26 @@
 
 The model's parameters stay the truth (DESIGN law 1). Before each step every parameter's version counter and address
 are compared with those that were packed; what changed, by an optimizer, a checkpoint or an adapter, is packed again.
+
+torch counts a version for every operation in place, but not for those of fused optimizers (2.13), so a hook counts one
+after every optimizer step. Writes that go around torch, through `.data` or a numpy view, are not noticed by anyone.
 """
 
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_int64, c_void_p
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from whetstone.engine.native.interface import array_of
+from whetstone.engine.native.interface import integers, pointers
 from whetstone.errors import WorkFailed
 from whetstone.models.decoder import Decoder, Linear
 from whetstone.models.lora import LowRank
@@ -42,49 +48,63 @@ def dequantised(weight_OK: Tensor, storage: StorageKind) -> Tensor:
     return (whole_OGK * scale_OG1).flatten(1)[:, :inputs]
 
 
-@dataclass
 class _Seen:
-    """A tensor as it was packed. The weak reference keeps a freed storage's identity from being given to another one:
-    a new tensor may stand at the old address with the old version, but not while the old storage is known alive."""
+    """Tensors as they were packed: address, version counter and a weak reference to the storage of each.
 
-    storage: StorageWeakRef
-    address: int
-    version: int
+    A new tensor may stand at the old address with the old version, but not while the old storage is known alive.
+    """
 
-    @classmethod
-    def of(cls, tensor: Tensor) -> _Seen:
-        return cls(StorageWeakRef(tensor.untyped_storage()), tensor.data_ptr(), tensor._version)
+    def __init__(self, tensors: list[Tensor]) -> None:
+        self._versions = [tensor._version for tensor in tensors]
+        self._addresses = [tensor.data_ptr() for tensor in tensors]
+        self._storages = [StorageWeakRef(tensor.untyped_storage()) for tensor in tensors]
 
-    def holds(self, tensor: Tensor) -> bool:
-        return tensor._version == self.version and tensor.data_ptr() == self.address and not self.storage.expired()
+    def holds(self, tensors: list[Tensor]) -> bool:
+        """Whether these are the same tensors, unchanged."""
+        return (
+            [tensor._version for tensor in tensors] == self._versions
+            and [tensor.data_ptr() for tensor in tensors] == self._addresses
+            and not any(storage.expired() for storage in self._storages)
+        )
 
 
 @dataclass
 class _Piece:
-    """One matrix or norm of the kernel and the modules that it is made of."""
+    """One matrix or norm of the kernel and the modules that it is made of: several linears side by side, or one module
+    whose `weight` alone counts (a norm, or the embedding where it is the output matrix)."""
 
     layer: int
     slot: int
     linears: tuple[Linear, ...] = ()
-    vector: nn.Parameter | None = None
-    matrix: nn.Parameter | None = None
-    seen: list[_Seen] = field(default_factory=list)
+    weight_of: nn.Module | None = None
+    seen: _Seen | None = None
     scales: list[float] = field(default_factory=list)
 
-    def tensors(self) -> tuple[list[Tensor], list[float]]:
+    def sources(self) -> tuple[list[Tensor], list[float]]:
         """Everything that the piece's values depend on: tensors, and the adapters' scales."""
+        if self.weight_of is not None:
+            return [_parameter(self.weight_of, "weight")], []
         tensors: list[Tensor] = []
         scales: list[float] = []
         for linear in self.linears:
-            tensors.append(linear.weight)
-            if linear.bias is not None:
-                tensors.append(linear.bias)
-            if (adapter := linear.adapter) is not None:
+            # straight from the module's tables: its attribute look-up would cost more than all the rest of the check
+            tensors += [tensor for tensor in linear._parameters.values() if tensor is not None]
+            if (adapter := linear._modules.get("adapter")) is not None:
                 if not isinstance(adapter, LowRank):
                     raise WorkFailed(f"the CPU kernel knows no adapter of the kind {type(adapter).__name__}")
-                tensors += (adapter.a, adapter.b)
+                tensors += [_parameter(adapter, "a"), _parameter(adapter, "b")]
                 scales.append(adapter.scale)
         return tensors, scales
+
+
+def _count_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    changed = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    increment_version([parameter for parameter in changed if not parameter.is_inference()])
+
+
+@cache
+def _count_optimizer_steps() -> None:
+    register_optimizer_step_post_hook(_count_step)
 
 
 class PackedWeights:
@@ -93,6 +113,7 @@ class PackedWeights:
     def __init__(self, library: ctypes.CDLL, handle: int, model: Decoder) -> None:
         self._library, self._handle = library, handle
         self._pieces = list(_pieces(model))
+        _count_optimizer_steps()
 
     @torch.no_grad()
     def refresh(self) -> bool:
@@ -103,46 +124,49 @@ class PackedWeights:
         """
         changed = False
         for piece in self._pieces:
-            if piece.linears:
-                tensors, scales = piece.tensors()
-            else:
-                tensors, scales = [piece.vector if piece.vector is not None else piece.matrix], []  # type: ignore[list-item]
-            same = len(tensors) == len(piece.seen) and scales == piece.scales
-            if same and all(seen.holds(tensor) for seen, tensor in zip(piece.seen, tensors, strict=True)):
+            tensors, scales = piece.sources()
+            if piece.seen is not None and scales == piece.scales and piece.seen.holds(tensors):
                 continue
-            piece.seen, piece.scales = [], []  # a failure below must not leave the piece marked as packed
+            piece.seen = None  # a failure below must not leave the piece marked as packed
             self._pack(piece)
-            piece.seen, piece.scales = [_Seen.of(tensor) for tensor in tensors], scales
+            piece.seen, piece.scales = _Seen(tensors), scales
             changed = True
         return changed
 
     def _pack(self, piece: _Piece) -> None:
-        if piece.vector is not None:
-            vector = _plain(piece.vector)
+        if piece.weight_of is None:
+            weights = [_merged(linear) for linear in piece.linears]
+            biases = [None if linear.bias is None else plain(linear.bias) for linear in piece.linears]
+        else:
+            weights = [plain(_parameter(piece.weight_of, "weight"))]
+            biases = [None]
+        if weights[0].ndim == 1:
             failed = self._library.native_set_norm(
-                self._handle, piece.layer, piece.slot, vector.data_ptr(), vector.numel()
+                self._handle, piece.layer, piece.slot, weights[0].data_ptr(), weights[0].numel()
             )
         else:
-            if piece.matrix is not None:
-                weights, biases = [_plain(piece.matrix)], [None]
-            else:
-                weights = [_merged(linear) for linear in piece.linears]
-                biases = [None if linear.bias is None else _plain(linear.bias) for linear in piece.linears]
             failed = self._library.native_pack(
                 self._handle,
                 piece.layer,
                 piece.slot,
                 weights[0].shape[1],
                 len(weights),
-                array_of(c_void_p, [weight.data_ptr() for weight in weights]),
-                array_of(c_void_p, [None if bias is None else bias.data_ptr() for bias in biases]),
-                array_of(c_int64, [weight.shape[0] for weight in weights]),
+                pointers([weight.data_ptr() for weight in weights]),
+                pointers([None if bias is None else bias.data_ptr() for bias in biases]),
+                integers([weight.shape[0] for weight in weights]),
             )
         if failed:
             raise WorkFailed("there is not enough memory for the CPU kernel's copy of the weights")
 
 
-def _plain(tensor: Tensor) -> Tensor:
+def _parameter(module: nn.Module, name: str) -> Tensor:
+    tensor = module._parameters[name]
+    assert tensor is not None
+    return tensor
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """The numbers as the kernel reads them, contiguous. Raises WorkFailed unless they are fp32 on the CPU."""
     if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
         raise WorkFailed(f"the CPU kernel needs fp32 weights on the CPU, not {tensor.dtype} on {tensor.device}")
     return tensor.detach().contiguous()
@@ -150,31 +174,23 @@ def _plain(tensor: Tensor) -> Tensor:
 
 def _merged(linear: Linear) -> Tensor:
     """The weight with its adapter's term added."""
-    weight = _plain(linear.weight)
+    weight = plain(linear.weight)
     return weight + linear.adapter.delta() if isinstance(linear.adapter, LowRank) else weight
 
 
-def _pieces(model: Decoder) -> list[_Piece]:
-    pieces = []
+def _pieces(model: Decoder) -> Iterator[_Piece]:
+    block: Any
     for index, block in enumerate(model.layers):
         mixer, channel = block.mixer, block.channel
-        pieces += [
-            _Piece(index, _QKV, (mixer.q, mixer.k, mixer.v)),
-            _Piece(index, _OUT, (mixer.o,)),
-            _Piece(index, _GATE_UP, (channel.gate, channel.up)),
-            _Piece(index, _DOWN, (channel.down,)),
-        ]
-        before_or_after = (block.mixer_norm, block.channel_norm)
-        if model.config.norm_position == "post":
-            before_or_after = (block.mixer_post_norm, block.channel_post_norm)
-        pieces += [
-            _Piece(index, _MIXER, vector=before_or_after[0].weight),
-            _Piece(index, _CHANNEL, vector=before_or_after[1].weight),
-        ]
+        yield _Piece(index, _QKV, (mixer.q, mixer.k, mixer.v))
+        yield _Piece(index, _OUT, (mixer.o,))
+        yield _Piece(index, _GATE_UP, (channel.gate, channel.up))
+        yield _Piece(index, _DOWN, (channel.down,))
+        post = model.config.norm_position == "post"
+        yield _Piece(index, _MIXER, weight_of=block.mixer_post_norm if post else block.mixer_norm)
+        yield _Piece(index, _CHANNEL, weight_of=block.channel_post_norm if post else block.channel_norm)
         if mixer.qk_norm != "none":
-            pieces += [
-                _Piece(index, _QUERY, vector=mixer.q_norm.weight),
-                _Piece(index, _KEY, vector=mixer.k_norm.weight),
-            ]
-    head = model.embed.weight if model.head is None else model.head.weight
-    return [*pieces, _Piece(-1, 0, vector=model.norm.weight), _Piece(-1, 0, matrix=head)]
+            yield _Piece(index, _QUERY, weight_of=mixer.q_norm)
+            yield _Piece(index, _KEY, weight_of=mixer.k_norm)
+    yield _Piece(-1, 0, weight_of=model.norm)
+    yield _Piece(-1, 0, weight_of=model.embed if model.head is None else model.head)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from ctypes import c_int64
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from whetstone.engine.native.build import load, reason
-from whetstone.engine.native.interface import Shape, StepArguments, array_of
-from whetstone.engine.native.packed import STORAGES, PackedWeights, StorageKind
+from whetstone.engine.native.interface import Shape, StepArguments, integers
+from whetstone.engine.native.packed import STORAGES, PackedWeights, StorageKind, plain
 from whetstone.engine.step import Step
 from whetstone.errors import WorkFailed
 from whetstone.models.config import ModelConfig
-from whetstone.models.decoder import GLU, Attention, Decoder, rotary_frequencies
+from whetstone.models.decoder import GLU, Attention, Decoder, Linear, rotary_frequencies
 from whetstone.models.lora import LowRank
 
 _QK_NORM = {"none": 0, "head": 1, "full": 2}
@@ -44,18 +44,16 @@ def supported(model: Decoder) -> str | None:
         return f"a head of {model.config.head_dim} numbers cannot be rotated in halves"
     if model.config.heads % model.config.kv_heads:
         return f"{model.config.heads} heads cannot share {model.config.kv_heads} key-value heads evenly"
+    block: Any
     for block in model.layers:
         for part, known in ((block.mixer, Attention), (block.channel, GLU)):
             if type(part) is not known:
                 return f"the kernel knows no {type(part).__name__}"
-        for linear in (*_linears(block.mixer), *_linears(block.channel)):
-            if linear.adapter is not None and not isinstance(linear.adapter, LowRank):
-                return f"the kernel knows no adapter of the kind {type(linear.adapter).__name__}"
+    for module in model.modules():
+        adapter = module.adapter if isinstance(module, Linear) else None
+        if adapter is not None and not isinstance(adapter, LowRank):
+            return f"the kernel knows no adapter of the kind {type(adapter).__name__}"
     return None
-
-
-def _linears(part: torch.nn.Module) -> list[torch.nn.Module]:
-    return [module for module in part.children() if hasattr(module, "adapter")]
 
 
 class NativeRunner:
@@ -85,7 +83,7 @@ class NativeRunner:
         config = model.config
         handle = library.native_create(
             ctypes.byref(_shape(config)),
-            array_of(c_int64, [config.window(layer) or 0 for layer in range(config.layers)]),
+            integers([config.window(layer) or 0 for layer in range(config.layers)]),
             blocks,
             STORAGES.index(storage),
             self.threads,
@@ -122,6 +120,12 @@ class NativeRunner:
         if source != target:
             self._library.native_copy_block(self._handle, source, target)
 
+    def product(self, layer: int, slot: int, x_NK: Tensor, out: Tensor) -> None:
+        """One matrix product alone, for measurements: rows times the packed matrix of a layer (slots: 0 q, k and v,
+        1 output, 2 gate and up, 3 down). Writes rows of whole panels to `out`, which must be large enough."""
+        if self._library.native_product(self._handle, layer, slot, x_NK.data_ptr(), len(x_NK), out.data_ptr()):
+            raise WorkFailed(f"there is not enough memory for a product of {len(x_NK)} rows")
+
     def _step(self, step: Step, columns: int, want_hidden: bool) -> Tensor:
         ids_N = np.ascontiguousarray(step.ids_N, dtype=np.int64)
         positions_N = np.ascontiguousarray(step.positions_N, dtype=np.int64)
@@ -136,6 +140,7 @@ class NativeRunner:
             if len(wanted_M):
                 raise ValueError(f"the step has {_OUT_OF_RANGE[5]}")
             return out_MX
+        embedding_VD = plain(self.model.embed.weight)
         cosines, sines = self._rotary.upto(int(positions_N.max()))
         arguments = StepArguments(
             rows=len(ids_N),
@@ -147,7 +152,7 @@ class NativeRunner:
             branch=branch_N.ctypes.data,
             wanted=wanted_M.ctypes.data,
             tables=tables_RC.ctypes.data,
-            embedding=self.model.embed.weight.data_ptr(),
+            embedding=embedding_VD.data_ptr(),
             cosines=cosines.ctypes.data,
             sines=sines.ctypes.data,
             known_positions=len(cosines),

@@ -15,7 +15,7 @@ def block_sums(logits_MV: Tensor, temperature: float = 1.0, threads: int | None 
     256 tokens [M, K] (fp64). A row's result does not depend on the others, nor on the number of threads.
 
     Raises:
-        ValueError: `logits_MV` is not an fp32 matrix on the CPU, the temperature is not positive, or there is no kernel.
+        ValueError: not an fp32 matrix on the CPU, a temperature that is not positive, or there is no kernel.
     """
     library = load()
     if library is None:
