@@ -161,14 +161,19 @@ def transformers(loaded: Loaded, options: argparse.Namespace) -> list[Variant]:
     ]
 
 
+def llama_server_program() -> Path | None:
+    """Where `make bench-setup` puts it, None before that."""
+    return next(peer.ENVIRONMENT.glob("lib/python*/site-packages/llama_cpp/lib/llama-server"), None)
+
+
 def llama_server(loaded: Loaded, folder: Path, options: argparse.Namespace) -> list[Variant]:
     """llama.cpp's own server, a slot for each client, with flash attention and without."""
-    found = sorted(peer.ENVIRONMENT.glob("lib/python*/site-packages/llama_cpp/lib/llama-server"))
-    if not found:
+    program = llama_server_program()
+    if program is None:
         raise UsageError("llama-server is not installed: run `make bench-setup`")
     file = folder / "f32.gguf"
     write_gguf(loaded, file, "f32")
-    command = [str(found[0]), "--model", str(file), "--alias", "bench", "--host", "127.0.0.1", "--offline"]
+    command = [str(program), "--model", str(file), "--alias", "bench", "--host", "127.0.0.1", "--offline"]
     command += ["--threads", str(options.threads), "--threads-batch", str(options.threads)]
     length = -(-(2 * options.prompt + options.tokens) // CONTEXT) * CONTEXT
     command += ["--parallel", str(options.clients), "--ctx-size", str(options.clients * length), "--no-kv-unified"]

@@ -26,13 +26,15 @@ def test_weights_come_back_as_exactly_as_their_type_allows(loaded: Loaded, tmp_p
     tensors = dict(found.tensors())
     for name, parameter in loaded.model.named_parameters():
         limit = 0.0 if parameter.ndim == 1 else error
-        assert float((tensors[name] - parameter.detach()).abs().max()) <= limit * float(parameter.detach().abs().max()), name
+        assert float((tensors[name] - parameter.detach()).abs().max()) <= limit * float(
+            parameter.detach().abs().max()
+        ), name
 
 
 def test_words_and_chats_are_the_same_ids(loaded: Loaded, tmp_path: Path) -> None:
     write_gguf(loaded, tmp_path / "m.gguf", "f32")
     found = read_gguf(tmp_path / "m.gguf").tokenizer
-    chat = [{"role": "user", "content": "What is 12 + 34?\nZwölf<|end|>"}]
+    chat = [{"role": "user", "content": "What is 12 + 34?\nThis <|end|>"}]
     assert found.chat_ids(chat) == loaded.tokenizer.chat_ids(chat)
     assert found.stop_ids == loaded.tokenizer.stop_ids
 
