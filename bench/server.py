@@ -3,10 +3,10 @@
 Each server runs alone, in a process of its own, with the same weights in fp32 and the same threads. The same load
 generator (bench/peers/load.py) plays the same clients to each: so many at once, each sending its chats one after the
 other, all different, greedy, every answer exactly as long (no stop token). Looked at: new tokens per second over all
-clients, seconds to the first text of an answer, seconds between its chunks (a token each, but where several are needed
-for one character). A round with other chats warms up. The peers are tried in the settings that change their speed and
-not their work, the one with the most tokens per second counts; ours is measured before and after them, and the mean
-counts. Prompts and answers must have the same number of tokens on all sides.
+clients, seconds to the first text of an answer, seconds a token from there to its end, and seconds between its chunks
+as they arrive (servers may send the texts of several tokens in one go). A round with other chats warms up. The peers are
+tried in the settings that change their speed and not their work, the one with the most tokens per second counts; ours is
+measured before and after them, and the mean counts. Prompts and answers must have the same number of tokens on all sides.
 """
 
 import argparse
@@ -57,10 +57,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Round:
-    """What the clients saw. Seconds; `first` and `between` by percentile."""
+    """What the clients saw. Seconds; `first`, `each` (per token after the first) and `between` by percentile."""
 
     tokens_per_second: float
     first: dict[int, float]
+    each: dict[int, float]
     between: dict[int, float]
     prompt_tokens: tuple[int, ...]
     texts: tuple[str, ...]
@@ -221,11 +222,11 @@ def play(variant: Variant, url: str, chats: Sequence[list[Message]], options: ar
     if silent := sum(len(record["chunks"]) < 2 for record in records):
         raise WorkFailed(f"{silent} answers of {variant.name} were not streamed")
     first = [record["chunks"][0] - record["sent"] for record in records]
+    each = [(record["chunks"][-1] - record["chunks"][0]) / (options.tokens - 1) for record in records]
     between = np.concatenate([np.diff(record["chunks"]) for record in records])
     return Round(
         len(records) * options.tokens / found["seconds"],
-        {each: float(np.percentile(first, each)) for each in PERCENTILES},
-        {each: float(np.percentile(between, each)) for each in PERCENTILES},
+        *({share: float(np.percentile(values, share)) for share in PERCENTILES} for values in (first, each, between)),
         tuple(record["prompt_tokens"] for record in records),
         tuple(record["text"] for record in records),
     )
@@ -271,10 +272,11 @@ def comparisons(
     """A row for each of the figures."""
     theirs = best.round
     same = fmean(a == b for a, b in zip(runs[0].texts, theirs.texts, strict=True))
-    values: dict[str, Callable[[Round], float]] = {"tokens_per_second": lambda each: each.tokens_per_second}
+    values: dict[str, Callable[[Round], float]] = {"tokens_per_second": lambda seen: seen.tokens_per_second}
     for percentile in PERCENTILES:
-        values[f"first_token_p{percentile}"] = partial(lambda each, p: each.first[p], p=percentile)
-        values[f"between_tokens_p{percentile}"] = partial(lambda each, p: each.between[p], p=percentile)
+        values[f"first_token_p{percentile}"] = partial(lambda seen, p: seen.first[p], p=percentile)
+        values[f"each_token_p{percentile}"] = partial(lambda seen, p: seen.each[p], p=percentile)
+        values[f"between_chunks_p{percentile}"] = partial(lambda seen, p: seen.between[p], p=percentile)
     for figure, value in values.items():
         throughput = figure == "tokens_per_second"
         found = [value(each) for each in runs]

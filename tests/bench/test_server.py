@@ -74,6 +74,7 @@ def test_a_round_counts_tokens_and_times(loaded: Loaded, tmp_path: Path) -> None
     # each client says 2 x 3 words, one every 0.05 s at best
     assert 0 < found.tokens_per_second < 2 * 3 / 0.15
     assert 0.05 <= found.first[50] <= found.first[95] and 0 <= found.between[50] <= found.between[95]
+    assert 0.04 < found.each[50] <= found.each[95]
     assert found.texts == ("abc",) * 4 and found.prompt_tokens == (1,) * 4
 
 
@@ -127,6 +128,7 @@ def test_beside_a_peer(loaded: Loaded, name: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
-    figures = ["tokens_per_second", "first_token_p50", "between_tokens_p50", "first_token_p95", "between_tokens_p95"]
+    kinds = ("first_token", "each_token", "between_chunks")
+    figures = ["tokens_per_second", *(f"{kind}_p{share}" for share in (50, 95) for kind in kinds)]
     assert list(rows) == [f"server.{name}.{figure}" for figure in figures]
     assert all(row["ratio"] > 0 and row["same_answers"] >= 0.6 for row in rows.values())
