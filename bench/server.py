@@ -4,9 +4,10 @@ Each server runs alone, in a process of its own, with the same weights in fp32 a
 generator (bench/peers/load.py) plays the same clients to each: so many at once, each sending its chats one after the
 other, all different, greedy, every answer exactly as long (no stop token). Looked at: new tokens per second over all
 clients, seconds to the first text of an answer, seconds a token from there to its end, and seconds between its chunks
-as they arrive (servers may send the texts of several tokens in one go). A round with other chats warms up. The peers are
-tried in the settings that change their speed and not their work, the one with the most tokens per second counts; ours is
-measured before and after them, and the mean counts. Prompts and answers must have the same number of tokens on all sides.
+as they arrive (servers may send the texts of several tokens in one go). A round with other chats warms up. The peers
+are tried in the settings that change their speed and not their work, the one with the most tokens per second counts;
+ours is measured before and after them, and the mean counts. Prompts and answers must have the same number of tokens
+on all sides.
 """
 
 import argparse
