@@ -185,8 +185,8 @@ def comparison(
         possible += f", theirs {bound.share(made / theirs['tokens_per_second']):.0%}"
     apart = "" if fidelity is None else f"Not equal work: weights stored as {storage}, {fidelity}. "
     note = (
-        f"{apart}{speeds}. {possible}. Tokens through the layers: ours {computed}, of a prompt's opening that others "
-        f"share only once; transformers' prompts have {theirs['prompt_tokens']}, with its {theirs['cache']} cache."
+        f"{apart}{speeds}. {possible}. Ours put {computed} tokens through the layers, what prompts share only once; "
+        f"transformers' prompts alone have {theirs['prompt_tokens']}, with its {theirs['cache']} cache."
     )
     return report.row(
         work.name if storage == "fp32" else f"{work.name}.{storage}",

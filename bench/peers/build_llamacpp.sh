@@ -38,6 +38,7 @@ library=$("$python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
 mkdir -p "$library"
 cp -P "$work"/build/bin/lib*.so* "$work/build/bin/llama-server" "$library/" 2> /dev/null ||
     cp -P "$work"/build/bin/lib*.dylib "$work/build/bin/llama-server" "$library/"
-"$python" -c 'import llama_cpp; llama_cpp.llama_backend_init()'
+# it loads, without a package that is not installed yet
+"$python" -c 'import ctypes, glob, sys; ctypes.CDLL(glob.glob(sys.argv[1] + "/libllama.*")[0])' "$library"
 rm -f "$environment"/.llamacpp-*
 touch "$stamp"
