@@ -61,7 +61,7 @@ $(DEV_READY): $(RUN_READY)
 
 $(BENCH_READY):
 	@$(call make_venv,.venv-bench)
-	@echo "installing the peers into .venv-bench; llama.cpp is compiled for this processor: half an hour the first time"
+	@echo "installing the peers into .venv-bench; llama.cpp is compiled for this processor: ten minutes the first time"
 	@bench/peers/build_llamacpp.sh .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --requirement bench/requirements.lock
 	@rm -f .venv-bench/.ready-* && touch $@

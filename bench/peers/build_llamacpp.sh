@@ -5,7 +5,7 @@
 #
 # The source is that of the llama-cpp-python package, whose version bench/requirements.lock pins. One build, so that
 # both benchmarks measure the same llama.cpp. CMAKE_BUILD_PARALLEL_LEVEL compilers
-# run at a time (1 unless set), below everything else. About half an hour of one core.
+# run at a time (1 unless set), below everything else. Eight minutes of an idle core.
 set -euo pipefail
 environment=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
