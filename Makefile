@@ -7,7 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
 OUT ?= runs/first
-BENCH ?= rlvr generate
+BENCH ?= rlvr generate llamacpp server
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +16,7 @@ digest = $(shell cat $(1) | { sha256sum 2>/dev/null || shasum -a 256; } | cut -c
 PINS := $(call digest,pyproject.toml requirements.lock)
 RUN_READY := $(VENV)/.run-$(PINS)
 DEV_READY := $(VENV)/.dev-$(PINS)
-BENCH_READY := .venv-bench/.ready-$(call digest,bench/requirements.lock)
+BENCH_READY := .venv-bench/.ready-$(call digest,bench/requirements.lock bench/peers/build_llamacpp.sh)
 
 .PHONY: help setup run test test-slow test-gpu lint bench-setup bench
 
@@ -45,7 +45,7 @@ lint: $(DEV_READY) ## style, types, layers
 
 bench-setup: $(RUN_READY) $(BENCH_READY) ## the peers' environment (.venv-bench)
 
-bench: bench-setup ## side-by-side benchmarks, one JSON object a line
+bench: bench-setup ## side-by-side benchmarks (BENCH names them), one JSON object a line
 	for name in $(BENCH); do $(BIN)/whet bench $$name --json; done
 
 $(RUN_READY):
@@ -61,7 +61,8 @@ $(DEV_READY): $(RUN_READY)
 
 $(BENCH_READY):
 	@$(call make_venv,.venv-bench)
-	@echo "installing the peers into .venv-bench: a few minutes the first time"
+	@echo "installing the peers into .venv-bench; llama.cpp is compiled for this processor: ten minutes the first time"
+	@bench/peers/build_llamacpp.sh .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --requirement bench/requirements.lock
 	@rm -f .venv-bench/.ready-* && touch $@
 

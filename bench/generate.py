@@ -4,12 +4,15 @@ Both sides: the same weights in fp32, the same prompts (two-digit sums as chat m
 tokens (no stop token); the time covers prompt, every new token and its choice. Two workloads: different prompts at
 several batch sizes, sampled (T = 1) and greedy; and a group workload, few prompts with many samples each, where
 transformers gets every row spelled out. transformers runs with its dynamic and its static cache, the quicker counts.
-The quickest of a few calls counts on both sides; ours is measured before and after the peer, and the mean counts.
+The quickest of a few calls counts on both sides; ours is measured before and after the peer, and the mean counts. Our
+cache is emptied before each call: every call computes its prompts.
+
+Where the CPU kernel runs there are further rows for weights stored as bf16 and int8, beside the same peer: not equal
+work, so each says how far its distribution is from that of fp32, on text that the model itself wrote at T = 1.
 """
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +21,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import peer, report
+from bench import ours, peer, report, roofline
 from whetstone.engine.engine import Engine
 from whetstone.engine.protocol import Request, SamplingParams
 from whetstone.errors import WorkFailed
 from whetstone.models.hub import DEFAULT_MODEL
 from whetstone.models.loading import Loaded, load
-from whetstone.models.packing import prompt_tree
 from whetstone.runs import machine
 
 TEMPERATURE = {"sampled": 1.0, "greedy": 0.0}
+SAMPLES, SAMPLE_TOKENS = 8, 48  # on which storage classes are compared with fp32
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,35 @@ class Work:
         return f"generate.{self.mode}.{shape}"
 
 
+@dataclass(frozen=True)
+class Ours:
+    """The quickest of our calls: its seconds, and the tokens that went through the layers."""
+
+    seconds: float
+    computed: int
+
+
 def main() -> None:
     options = read_options()
     peer.interpreter()
     loaded = load(options.model)
     works = list(workloads(loaded, options))
-    before = [measure_ours(loaded, work, options) for work in works]
+    before = [measure_ours(loaded, work, "fp32", options) for work in works]
     report.say("ours is measured; now transformers")
     theirs = [measure_theirs(loaded, group, options) for group in by_prompts(works)]
     found = {name: result for each in theirs for name, result in each.items()}
     speed = machine.measure()
     for work, earlier in zip(works, before, strict=True):
-        later = measure_ours(loaded, work, options)
-        report.print_rows([comparison(loaded, work, (earlier, later), found[work.name], speed, options)], options.json)
+        later = measure_ours(loaded, work, "fp32", options)
+        row = comparison(loaded, work, "fp32", (earlier, later), found[work.name], speed, options)
+        report.print_rows([row], options.json)
+    others = [storage for storage in ours.runners(loaded.model) if storage != "fp32"]
+    fidelity = storage_fidelity(loaded) if others else {}
+    for storage in others:
+        for work in works:
+            runs = (measure_ours(loaded, work, storage, options),)
+            row = comparison(loaded, work, storage, runs, found[work.name], speed, options, fidelity[storage])
+            report.print_rows([row], options.json)
 
 
 def read_options() -> argparse.Namespace:
@@ -95,24 +114,32 @@ def workloads(loaded: Loaded, options: argparse.Namespace) -> Iterator[Work]:
     yield Work("sampled", tuple(ids[:prompts]), samples)
 
 
-def measure_ours(loaded: Loaded, work: Work, options: argparse.Namespace) -> float:
-    """Seconds of the quickest of `repeats` calls, after one that warms up."""
-    engine = Engine(loaded.model, max_rows=work.batch)
+def measure_ours(loaded: Loaded, work: Work, storage: str, options: argparse.Namespace) -> Ours:
+    """The quickest of `repeats` calls, after one that warms up."""
+    make = ours.runners(loaded.model)[storage]
+    engine = Engine(loaded.model, max_rows=work.batch, cache_bytes=ours.CACHE_BYTES, runner=make)
     params = SamplingParams(options.tokens, TEMPERATURE[work.mode])
-    times = []
+    calls = []
     for repeat in range(options.repeats + 1):
         seeds = range(repeat * work.batch, (repeat + 1) * work.batch)
         requests = [
             Request(prompt, tuple(seeds[place * work.samples : (place + 1) * work.samples]))
             for place, prompt in enumerate(work.prompts)
         ]
-        begin = time.perf_counter()
-        completions = engine.sample(requests, params)
-        times.append(time.perf_counter() - begin)
-        made = {len(completion.ids) for group in completions for completion in group}
+        run = ours.run(engine, requests, params)
+        made = {len(completion.ids) for completion in run.completions}
         if made != {options.tokens}:
             raise WorkFailed(f"completions of {made} tokens, not {options.tokens}")
-    return min(times[1:])
+        calls.append(Ours(run.seconds, run.computed_tokens))
+    return min(calls[1:], key=lambda call: call.seconds)
+
+
+def storage_fidelity(loaded: Loaded) -> dict[str, ours.Fidelity]:
+    """How far each storage class is from fp32, on answers to the benchmark's own questions."""
+    prompts = [loaded.tokenizer.chat_ids(chat) for chat in peer.addition_chats(SAMPLES)]
+    engine = Engine(loaded.model, cache_bytes=ours.CACHE_BYTES, runner=ours.runners(loaded.model)["fp32"])
+    samples = ours.own_samples(engine, prompts, SAMPLE_TOKENS)
+    return ours.fidelities(loaded.model, samples, [len(prompt) for prompt in prompts])
 
 
 def by_prompts(works: list[Work]) -> list[list[Work]]:
@@ -139,26 +166,30 @@ def measure_theirs(loaded: Loaded, works: list[Work], options: argparse.Namespac
 def comparison(
     loaded: Loaded,
     work: Work,
-    runs: tuple[float, float],
+    storage: str,
+    runs: tuple[Ours, ...],
     theirs: dict[str, Any],
     speed: machine.Speed,
     options: argparse.Namespace,
+    fidelity: ours.Fidelity | None = None,
 ) -> dict[str, Any]:
+    """One row. fp32 has two runs, one before and one after the peer; the other storage classes one, after it."""
     made = work.batch * options.tokens
-    seconds = fmean(runs)
-    distinct = prompt_tree(work.prompts).tokens
-    gflop = report.products(loaded.model, distinct + made - work.batch, made)
-    # every step reads every weight once, however many rows it serves
-    weight_bytes = sum(parameter.nbytes for parameter in loaded.model.parameters()) * options.tokens
-    matmul, bandwidth = gflop / seconds / speed.matmul, weight_bytes / seconds / 1e9 / speed.bandwidth
+    seconds = fmean(run.seconds for run in runs)
+    prompts = [len(prompt) for prompt in work.prompts]
+    computed = runs[0].computed
+    bound = roofline.run(loaded.model, storage, work.batch, prompts, options.tokens, speed)
+    speeds = " before the peer, ".join(f"{made / run.seconds:.4g} tokens/s" for run in runs) + " after it"
+    possible = f"{made / bound.seconds:.4g} are possible (bound by {bound.by}): ours {bound.share(seconds):.0%}"
+    if storage == "fp32":
+        possible += f", theirs {bound.share(made / theirs['tokens_per_second']):.0%}"
+    apart = "" if fidelity is None else f"Not equal work: weights stored as {storage}, {fidelity}. "
     note = (
-        f"{made / runs[0]:.4g} tokens/s before the peer, {made / runs[1]:.4g} after it. {gflop / seconds:.3g} GFLOP/s: "
-        f"{matmul:.0%} of the machine's matrix products ({speed.matmul:.3g}); reading the weights takes "
-        f"{bandwidth:.0%} of the bandwidth of a copy ({speed.bandwidth:.3g} GB/s). Prompt tokens: ours computes "
-        f"{distinct}, transformers {theirs['prompt_tokens']}, with its {theirs['cache']} cache."
+        f"{apart}{speeds}. {possible}. Ours put {computed} tokens through the layers, what prompts share only once; "
+        f"transformers' prompts alone have {theirs['prompt_tokens']}, with its {theirs['cache']} cache."
     )
     return report.row(
-        work.name,
+        work.name if storage == "fp32" else f"{work.name}.{storage}",
         made / seconds,
         theirs["tokens_per_second"],
         "transformers generate",
@@ -171,17 +202,18 @@ def comparison(
         prompts=len(work.prompts),
         samples=work.samples,
         tokens=options.tokens,
-        dtype="float32",
-        ours_before=made / runs[0],
-        ours_after=made / runs[1],
+        storage=storage,
+        kernel=ours.has_kernel(loaded.model),
+        ours_runs=[made / run.seconds for run in runs],
+        computed_tokens=computed,
         peer_cache=theirs["cache"],
         peer_cache_seconds=theirs["cache_seconds"],
-        gflop=gflop,
-        gflops=gflop / seconds,
+        possible=made / bound.seconds,
+        bound_by=bound.by,
+        share=bound.share(seconds),
+        fidelity=None if fidelity is None else {"kl": fidelity.kl, "agreement": fidelity.agreement},
         machine_gflops=speed.matmul,
-        share_of_matmul=matmul,
-        machine_bandwidth=speed.bandwidth,
-        share_of_bandwidth=bandwidth,
+        machine_read_bandwidth=speed.read,
     )
 
 

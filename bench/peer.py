@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -19,6 +20,7 @@ from whetstone.tasks.task import DEFAULT_STYLES, Message
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv-bench"
 MICRO_BATCHES = (8, 16, 32, 64, 128)
+TUNING_SECONDS = 1800.0
 CACHES = ("dynamic", "static")
 # A micro-batch twice as large takes at most twice the memory; it is tried only where that leaves room for others.
 MEMORY_SHARE = 0.7
@@ -102,6 +104,7 @@ def run_grpo(
     *,
     micro_batch: int | None = None,
     sizes: Sequence[int] = MICRO_BATCHES,
+    tuning_seconds: float = TUNING_SECONDS,
     tuning_warm_up: int = 0,
     python: Path | None = None,
     say: Say = lambda line: None,
@@ -109,25 +112,30 @@ def run_grpo(
     """TRL's GRPO at its quickest: one timed step with each of the micro-batches `sizes`, then the real run.
 
     arguments: of peers/trl_grpo.py by name, `prompts-per-step` and `generations` among them. micro_batch: use this one
-    instead of trying. Sizes that do not divide the batch are left out. Returns the peer's result with
+    instead of trying. Sizes that do not divide the batch are left out, and those that are not tried after
+    `tuning_seconds` (a trial under way is ended then, unless it is the first). Returns the peer's result with
     `micro_batches_tried` (seconds of the one step, or why there is none). Raises like `run_peer`.
     """
     completions = arguments["prompts-per-step"] * arguments["generations"]
     tried: dict[str, float | str] = {}
-    with _json_file(prompts) as file:
+    with json_file(prompts) as file:
 
-        def run(size: int, **changed: Any) -> dict[str, Any]:
+        def run(size: int, timeout: float = 3600, **changed: Any) -> dict[str, Any]:
             command = options({**arguments, **changed, "micro-batch": size})
-            return run_peer("trl_grpo", str(model), str(file), *command, python=python)[0]
+            return run_peer("trl_grpo", str(model), str(file), *command, timeout=timeout, python=python)[0]
 
         if micro_batch is None:
-            peak = 0.0
+            peak, until = 0.0, time.monotonic() + tuning_seconds
             for size in [size for size in sizes if completions % size == 0] or [completions]:
                 if 2 * peak > MEMORY_SHARE * machine.memory_bytes():
                     tried[str(size)] = "not tried: might not fit into memory"
                     break
+                left = until - time.monotonic()
+                if tried and left <= 0:
+                    tried[str(size)] = f"not tried: the {tuning_seconds:.0f} s for tuning were over"
+                    break
                 try:
-                    found = run(size, **{"warm-up": tuning_warm_up, "steps": 1})
+                    found = run(size, left if tried else 3600, **{"warm-up": tuning_warm_up, "steps": 1})
                 except WorkFailed as error:
                     if not tried:
                         raise
@@ -156,7 +164,7 @@ def run_generate(
     `cache_seconds`. Raises like `run_peer` when neither cache works.
     """
     found: dict[tuple[int, str], dict[str, Any]] = {}
-    with _json_file(prompts) as file:
+    with json_file(prompts) as file:
         for cache in CACHES:
             command = options({**arguments, "cache": None if cache == "dynamic" else cache})
             try:
@@ -177,7 +185,7 @@ def run_generate(
 
 
 @contextmanager
-def _json_file(content: Any) -> Iterator[Path]:
+def json_file(content: Any) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "content.json"
         path.write_text(json.dumps(content))

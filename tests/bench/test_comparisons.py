@@ -53,10 +53,14 @@ def test_unequal_work_is_not_compared(model: Path) -> None:
         rlvr.check_equal_work(options, ours, {**theirs, "prompt_tokens": 38.0})
 
 
-def fake_peer(monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float], memory: float) -> list[list[str]]:
+def fake_peer(
+    monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float], memory: float, limits: list[float] | None = None
+) -> list[list[str]]:
     calls: list[list[str]] = []
+    limits = [] if limits is None else limits
 
-    def run_peer(script: str, *arguments: str, python: Path | None = None) -> list[dict[str, Any]]:
+    def run_peer(script: str, *arguments: str, timeout: float = 0, python: Path | None = None) -> list[dict[str, Any]]:
+        limits.append(timeout)
         calls.append(list(arguments))
         size = int(arguments[arguments.index("--micro-batch") + 1])
         if size not in seconds:
@@ -83,6 +87,19 @@ def test_a_micro_batch_that_might_not_fit_is_not_tried(monkeypatch: pytest.Monke
     assert str(found["micro_batches_tried"]["32"]).startswith("not tried")
 
 
+def test_every_size_that_divides_the_batch_is_tried_unless_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {8: 5.0, 16: 4.0, 32: 3.0, 64: 2.0, 128: 1.0}
+    limits: list[float] = []
+    work = {"prompts-per-step": 8, "generations": 16}
+    fake_peer(monkeypatch, times, memory=1.0, limits=limits)
+    found = peer.run_grpo(Path("model"), ["hi"], work)
+    assert found["micro_batch"] == 128 and list(found["micro_batches_tried"]) == ["8", "16", "32", "64", "128"]
+    # a trial may not go on beyond the time for tuning; the real run may
+    assert all(limit <= peer.TUNING_SECONDS for limit in limits[1:-1]) and limits[-1] == 3600
+    found = peer.run_grpo(Path("model"), ["hi"], work, tuning_seconds=0)
+    assert found["micro_batch"] == 8 and "were over" in str(found["micro_batches_tried"]["16"])
+
+
 def test_the_quicker_cache_of_transformers_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     def run_peer(script: str, *arguments: str, python: Path | None = None) -> list[dict[str, Any]]:
         static = "--cache" in arguments
@@ -100,7 +117,7 @@ def test_the_quicker_cache_of_transformers_counts(monkeypatch: pytest.MonkeyPatc
 
 def test_the_workloads_of_generate(model: Path) -> None:
     loaded = load(str(model))
-    options = Namespace(batches=[1, 4], groups=(2, 3), modes=["sampled", "greedy"], tokens=5, repeats=1)
+    options = Namespace(batches=[1, 4], groups=(2, 3), modes=["sampled", "greedy"], tokens=5, repeats=1, model="tiny")
     works = list(generate.workloads(loaded, options))
     assert [work.name for work in works] == [
         "generate.sampled.batch1",
@@ -110,7 +127,11 @@ def test_the_workloads_of_generate(model: Path) -> None:
         "generate.sampled.groups2x3",
     ]
     assert len(set(works[1].prompts)) == 4 and works[-1].batch == 6
-    assert all(generate.measure_ours(loaded, work, options) > 0 for work in works)
+    for work in works:
+        found = generate.measure_ours(loaded, work, "fp32", options)
+        # a prompt is computed in every call, once for all its samples; an answer's last token is never fed back
+        distinct = sum(len(prompt) for prompt in work.prompts)
+        assert found.seconds > 0 and len(work.prompts[0]) + work.batch <= found.computed <= distinct + 4 * work.batch
 
 
 def test_numbers_in_a_row_are_rounded_at_every_depth() -> None:
@@ -131,9 +152,9 @@ def test_rlvr_beside_trl(model: Path) -> None:
 def test_generate_beside_transformers(model: Path) -> None:
     sizes = ("--tokens", "4", "--batches", "1,4", "--groups", "2x2", "--modes", "sampled")
     found = run("generate", "--json", "--model", str(model), *sizes)
-    assert [row["name"] for row in found] == [
-        "generate.sampled.batch1",
-        "generate.sampled.batch4",
-        "generate.sampled.groups2x2",
-    ]
+    names = ["generate.sampled.batch1", "generate.sampled.batch4", "generate.sampled.groups2x2"]
+    assert [row["name"] for row in found if row["storage"] == "fp32"] == names
     assert all(row["ratio"] > 0 and set(row["peer_cache_seconds"]) == {"dynamic", "static"} for row in found)
+    for row in found:
+        assert row["possible"] > 0 and row["share"] > 0
+        assert (row["fidelity"] is None) == (row["storage"] == "fp32") == row["name"].endswith(tuple("142"))

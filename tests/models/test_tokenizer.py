@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 
 from whetstone.errors import UsageError
-from whetstone.models.gguf_file import _pre_tokenizer
+from whetstone.models.gguf_file import pre_tokenizer
 from whetstone.models.tokenizer import Tokenizer
 
 TEXTS = [
@@ -85,7 +85,7 @@ def test_qwen_cut_of_gguf_files_is_that_of_transformers(text: str) -> None:
     parts = json.loads(made.to_str())["model"]
     qwen = Qwen2Tokenizer(vocab=parts["vocab"], merges=[tuple(m) for m in parts["merges"]])
     made.normalizer = tokenizers.normalizers.NFC()
-    made.pre_tokenizer = _pre_tokenizer("qwen2", Path("m.gguf"))
+    made.pre_tokenizer = pre_tokenizer("qwen2", Path("m.gguf"))
     assert made.encode(text, add_special_tokens=False).ids == qwen.encode(text, add_special_tokens=False)
 
 

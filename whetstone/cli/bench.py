@@ -11,7 +11,7 @@ from whetstone.errors import UsageError, WorkFailed
 from whetstone.runs.provenance import clone_root
 
 # Modules in bench/ that the benchmarks import.
-_SHARED = {"report", "peer"}
+_SHARED = {"report", "peer", "ours", "roofline", "gguf_writer", "processes"}
 
 
 def bench(

@@ -231,7 +231,8 @@ def _cut(pattern: str) -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), behavior="isolated"), bytes_only])
 
 
-def _pre_tokenizer(name: str, path: Path) -> pre_tokenizers.PreTokenizer:
+def pre_tokenizer(name: str, path: Path) -> pre_tokenizers.PreTokenizer:
+    """How text is cut before merging, by `tokenizer.ggml.pre`. UsageError, which names `path`, for an unknown rule."""
     if name in ("gpt-2", "olmo"):
         return pre_tokenizers.ByteLevel(add_prefix_space=False)
     if name == "smollm":  # every digit is a token of its own
@@ -263,7 +264,7 @@ def _tokenizer(fields: _Fields) -> Tokenizer:
     vocabulary = {text: i for i, text in enumerate(tokens) if types[i] != _UNUSED}
     ignore_merges = rule in ("llama-bpe", "llama3")  # Llama 3 takes a word that is a token whole, unmerged
     core = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=ignore_merges))
-    core.pre_tokenizer = _pre_tokenizer(rule, fields.path)
+    core.pre_tokenizer = pre_tokenizer(rule, fields.path)
     core.decoder = decoders.ByteLevel()
     if rule == "qwen2":
         core.normalizer = normalizers.NFC()

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 GIB = 2**30
@@ -34,10 +35,12 @@ class Machine:
 
 @dataclass(frozen=True)
 class Speed:
-    """Measured, not from a data sheet. matmul: GFLOP/s in fp32; bandwidth: GB/s, read + write of a copy."""
+    """Measured, not from a data sheet. matmul: GFLOP/s in fp32; bandwidth: GB/s, read + write of a copy; read: GB/s of
+    reading alone, which is what bounds the generation of few tokens at a time."""
 
     matmul: float
     bandwidth: float
+    read: float
 
 
 def describe() -> Machine:
@@ -52,18 +55,25 @@ def describe() -> Machine:
 
 
 def measure(device: str = "cpu", seconds: float = 0.7) -> Speed:
-    """Time an fp32 product and a 256 MB copy on the device, `seconds` for each; the best repetition."""
+    """Time an fp32 product, a copy of 256 MB and the reading of 512 MB on the device, `seconds` for each; the best
+    repetition. What is read is as large as a model of 135M parameters, so that caches help as much as they do there."""
     import torch
 
     side = 1024 if device == "cpu" else 8192
     left, right, product = (torch.ones(side, side, device=device) for _ in range(3))
     source = torch.ones(64 * 2**20, device=device)
     target = torch.empty_like(source)
+    long = torch.ones(128 * 2**20, device=device)
     wait = torch.cuda.synchronize if device != "cpu" else None
     with torch.no_grad():
         matmul = _best_time(lambda: torch.mm(left, right, out=product), seconds, wait)
         copy = _best_time(lambda: target.copy_(source), seconds, wait)
-    return Speed(matmul=2 * side**3 / matmul / 1e9, bandwidth=2 * source.nbytes / copy / 1e9)
+        # which of the two uses all cores, and reads the faster, depends on the BLAS library
+        reads = (partial(torch.sum, long), partial(torch.dot, long, long))
+        read = min(_best_time(work, seconds / 2, wait) for work in reads)
+    return Speed(
+        matmul=2 * side**3 / matmul / 1e9, bandwidth=2 * source.nbytes / copy / 1e9, read=long.nbytes / read / 1e9
+    )
 
 
 def cpu_model() -> str:
