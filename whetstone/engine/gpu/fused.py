@@ -98,6 +98,8 @@ class FusedDecoder:
         self._layers = []
         for block in model.layers:
             attention, channel = block.mixer, block.channel
+            # `obstacle` made sure; this is for the type checker
+            assert isinstance(block, Block) and isinstance(attention, Attention) and isinstance(channel, GLU)
             self._layers.append(
                 _Layer(
                     block,

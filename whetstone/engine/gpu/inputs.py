@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from whetstone.engine.gpu.operations import SPLIT, Rows
 from whetstone.engine.step import BLOCK, Step

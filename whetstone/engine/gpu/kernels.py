@@ -212,21 +212,21 @@ def glu_kernel(gate_up, out_NC, C, AT_ONCE: tl.constexpr):
 
 @triton.jit
 def vector_kernel(
-    x_D, weight_OD, bias_O, out_O, D, O, BIASED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+    x_D, weight_OD, bias_O, out_O, width, outputs, BIASED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):
     """y = W x + b for a single x: each program streams a few rows of W, sums in fp32."""
     o = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    row = weight_OD + o.to(tl.int64)[:, None] * D
+    row = weight_OD + o.to(tl.int64)[:, None] * width
     sums = tl.zeros((ROWS, COLUMNS), tl.float32)
-    for start in range(0, D, COLUMNS):
+    for start in range(0, width, COLUMNS):
         d = start + tl.arange(0, COLUMNS)
-        x = tl.load(x_D + d, mask=d < D, other=0.0).to(tl.float32)
-        w = tl.load(row + d[None, :], mask=(o < O)[:, None] & (d < D)[None, :], other=0.0).to(tl.float32)
+        x = tl.load(x_D + d, mask=d < width, other=0.0).to(tl.float32)
+        w = tl.load(row + d[None, :], mask=(o < outputs)[:, None] & (d < width)[None, :], other=0.0).to(tl.float32)
         sums += w * x[None, :]
     y = tl.sum(sums, 1)
     if BIASED:
-        y += tl.load(bias_O + o, mask=o < O, other=0.0).to(tl.float32)
-    tl.store(out_O + o, y.to(out_O.dtype.element_ty), mask=o < O)
+        y += tl.load(bias_O + o, mask=o < outputs, other=0.0).to(tl.float32)
+    tl.store(out_O + o, y.to(out_O.dtype.element_ty), mask=o < outputs)
 
 
 @triton.jit

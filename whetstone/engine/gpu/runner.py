@@ -48,7 +48,7 @@ class GraphRunner(TorchRunner):
         self._inputs = DecodeInputs(longest, scratch=blocks, device=model.device)
         self._hidden_RD = torch.empty((LARGEST, config.width), device=model.device)
         self._logits_RV = torch.empty((LARGEST, config.vocab_size), device=model.device)
-        self._tile_rows = tile_rows(config.heads, config.kv_heads)
+        self._tile_rows = tile_rows(config.heads, config.kv_heads, model.compute_dtype)
         self._graphs: dict[tuple[int, int], Callable[[], object]] = {}
         self._places: list[int] = []
         self._fused: FusedDecoder | None = None

@@ -14,7 +14,8 @@ from whetstone.engine.sampling import SPAN
 from whetstone.engine.step import BLOCK
 
 COLUMNS = 64  # positions of context that a program takes at once
-MOST_QUERIES = 64  # queries of a tile of a prompt
+# Queries of a tile of a prompt. Exact fp32 products keep all in registers: 64 of them spill to memory.
+MOST_QUERIES, MOST_WIDE_QUERIES = 64, 16
 FEWEST_QUERIES = 16  # what a product of Triton needs
 
 
@@ -25,9 +26,10 @@ def operations_for(device: torch.device) -> Operations:
     return TorchOperations()
 
 
-def tile_rows(heads: int, kv_heads: int) -> int:
+def tile_rows(heads: int, kv_heads: int, dtype: torch.dtype) -> int:
     """Rows of a prompt that go through attention together."""
-    return max(1, MOST_QUERIES // (heads // kv_heads))
+    most = MOST_WIDE_QUERIES if dtype == torch.float32 else MOST_QUERIES
+    return max(1, most // (heads // kv_heads))
 
 
 class TritonOperations:
@@ -145,9 +147,7 @@ class TritonOperations:
     def glu(self, gate_up_NC: Tensor) -> Tensor:
         count, channels = gate_up_NC.shape[0], gate_up_NC.shape[1] // 2
         out_NC = gate_up_NC.new_empty((count, channels))
-        self._kernels.glu_kernel[(count, -(-channels // 1024))](
-            gate_up_NC, out_NC, channels, AT_ONCE=1024, num_warps=4
-        )
+        self._kernels.glu_kernel[(count, -(-channels // 1024))](gate_up_NC, out_NC, channels, AT_ONCE=1024, num_warps=4)
         return out_NC
 
     def linear(self, x_ND: Tensor, weight_OD: Tensor, bias_O: Tensor | None) -> Tensor:
@@ -184,7 +184,17 @@ class TritonOperations:
         (count, width), words = hidden_MD.shape, len(weight_VD)
         rows = min(64, max(16, _power(count)))
         self._kernels.wide_product_kernel[(-(-words // 128), -(-count // rows))](
-            hidden_MD, weight_VD, out_MV, count, width, words, ROWS=rows, WORDS=128, DEPTH=32, num_warps=4, num_stages=3
+            hidden_MD,
+            weight_VD,
+            out_MV,
+            count,
+            width,
+            words,
+            ROWS=rows,
+            WORDS=128,
+            DEPTH=32,
+            num_warps=8 if rows == 64 else 4,
+            num_stages=3,
         )
 
     def block_sums(self, logits_MV: Tensor, scale_M: Tensor) -> tuple[Tensor, Tensor]:
