@@ -16,7 +16,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from whetstone.engine.gpu import kernels
-from whetstone.engine.gpu.triton_operations import tile_rows
+from whetstone.engine.gpu.triton_operations import columns, tile_rows
 
 TARGET = GPUTarget("cuda", 90, 32)
 POINTERS = {
@@ -49,14 +49,16 @@ def power(number: int) -> int:
     return 1 << (number - 1).bit_length()
 
 
-def attention(heads: int, kv_heads: int, head_dim: int, rows: int, windowed: bool, split: bool) -> dict[str, object]:
+def attention(
+    heads: int, kv_heads: int, head_dim: int, rows: int, at_once: int, windowed: bool, split: bool
+) -> dict[str, object]:
     group = heads // kv_heads
     queries = max(16, power(rows * group))
     sizes = {"G": kv_heads, "GROUP": group, "E": head_dim, "E_PADDED": max(16, power(head_dim))}
     return sizes | {
         "M": queries,
         "TILE_ROWS": rows,
-        "COLUMNS": 64,
+        "COLUMNS": at_once,
         "BLOCK": 16,
         "WINDOWED": windowed,
         "SPLIT": split,
@@ -70,7 +72,7 @@ def cases() -> list[tuple[str, dict[str, object], str, dict[str, int]]]:
         for kind, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
             for rows, split in ((1, False), (1, True), (tile_rows(heads, kv_heads, dtype), False)):
                 for windowed in (False, True):
-                    constants = attention(heads, kv_heads, head_dim, rows, windowed, split)
+                    constants = attention(heads, kv_heads, head_dim, rows, columns(dtype), windowed, split)
                     found.append(("attend_kernel", constants, kind, {"num_warps": 4}))
             constants = {"H": heads, "G": kv_heads, "E": head_dim, "HALF_PADDED": power(head_dim // 2), "BLOCK": 16}
             for normed in (False, True):

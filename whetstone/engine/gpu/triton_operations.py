@@ -13,8 +13,9 @@ from whetstone.engine.gpu.operations import SPLIT, Operations, Rows, TorchOperat
 from whetstone.engine.sampling import SPAN
 from whetstone.engine.step import BLOCK
 
-COLUMNS = 64  # positions of context that a program takes at once
-# Queries of a tile of a prompt. Exact fp32 products keep all in registers: 64 of them spill to memory.
+# Positions of context that a program takes at once, and queries of a tile of a prompt. Exact fp32 products keep all in
+# registers: as many as of bf16 would spill to memory.
+COLUMNS, WIDE_COLUMNS = 64, 32
 MOST_QUERIES, MOST_WIDE_QUERIES = 64, 16
 FEWEST_QUERIES = 16  # what a product of Triton needs
 
@@ -30,6 +31,11 @@ def tile_rows(heads: int, kv_heads: int, dtype: torch.dtype) -> int:
     """Rows of a prompt that go through attention together."""
     most = MOST_WIDE_QUERIES if dtype == torch.float32 else MOST_QUERIES
     return max(1, most // (heads // kv_heads))
+
+
+def columns(dtype: torch.dtype) -> int:
+    """Positions of context that a program of attention takes at once."""
+    return WIDE_COLUMNS if dtype == torch.float32 else COLUMNS
 
 
 class TritonOperations:
@@ -74,7 +80,7 @@ class TritonOperations:
             E_PADDED=max(16, _power(head_dim)),
             M=max(FEWEST_QUERIES, _power(rows.tile_rows * group)),
             TILE_ROWS=rows.tile_rows,
-            COLUMNS=COLUMNS,
+            COLUMNS=columns(q_NHE.dtype),
             BLOCK=BLOCK,
             WINDOWED=window is not None,
             SPLIT=shares > 1,
@@ -160,7 +166,7 @@ class TritonOperations:
     def vector(self, x_1D: Tensor, weight_OD: Tensor, bias_O: Tensor | None, out_1O: Tensor) -> None:
         """W x + b of a single x into `out_1O`."""
         outputs, width = weight_OD.shape
-        columns, rows = min(1024, _power(width)), 4
+        rows = 4
         self._kernels.vector_kernel[(-(-outputs // rows),)](
             x_1D,
             weight_OD,
@@ -170,7 +176,7 @@ class TritonOperations:
             outputs,
             BIASED=bias_O is not None,
             ROWS=rows,
-            COLUMNS=columns,
+            COLUMNS=min(1024, _power(width)),
             num_warps=4,
         )
 
