@@ -115,7 +115,7 @@ def compiled(name: str, constants: dict[str, object], kind: str, options: dict[s
             usage = subprocess.run([dump, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
     numbers = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", usage))
     shared = made.metadata.shared
-    assert int(numbers.get("STACK", 0)) <= 256, f"{name} {constants} {kind} spills: {numbers}"
+    assert int(numbers.get("STACK", 0)) <= 512, f"{name} {constants} {kind} spills: {numbers}"
     assert shared <= 227 * 1024, f"{name} needs {shared} bytes of shared memory"
     return f"{name} {constants} {kind}: {numbers or 'no cuobjdump'}, {shared} bytes shared"
 
