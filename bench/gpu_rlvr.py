@@ -301,11 +301,11 @@ def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found.double() - expected.double()).norm() / expected.double().norm())
 
 
-def interpreters() -> dict[str, Path]:
+def interpreters(packages: Iterable[str] = ("trl", "transformers")) -> dict[str, Path]:
     """For each peer that can be imported somewhere: the interpreter to run it with. Says which are left out."""
     apart = peer.ENVIRONMENT / "bin" / "python"
     found = {}
-    for package in ("trl", "transformers"):
+    for package in packages:
         if find_spec(package):
             found[package] = Path(sys.executable)
         elif apart.exists():

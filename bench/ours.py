@@ -24,7 +24,7 @@ MakeRunner = Callable[[Decoder, int], Runner]
 
 def has_kernel(model: Decoder) -> bool:
     """Whether the CPU kernel computes the steps, and not torch."""
-    return supported(model) is None and hasattr(NativeRunner, "block_sums")
+    return supported(model) is None
 
 
 def runners(model: Decoder) -> dict[str, MakeRunner]:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, get_args
 
+import torch
+
+from whetstone.engine.gpu.runner import GraphRunner
 from whetstone.engine.native import NativeRunner, supported
 from whetstone.engine.step import Runner
 from whetstone.engine.torch_runner import TorchRunner
@@ -16,17 +19,24 @@ from whetstone.models.decoder import Decoder
 _log = logging.getLogger(__name__)
 
 Storage = Literal["fp32", "bf16", "int8", "auto"]
+STORAGES: tuple[Storage, ...] = get_args(Storage)
 MakeRunner = Callable[[Decoder, int], Runner]
+_STORED = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
 def runner_for(model: Decoder, storage: Storage = "auto") -> MakeRunner:
     """What makes the runner that suits `model` where it lies now.
 
-    storage: how the runner keeps the linear weights. "auto" is exact: fp32 on a CPU. Raises UsageError for a storage
-    that cannot be had here.
+    storage: how the runner keeps the linear weights. "auto" is exact: fp32 on a CPU; on a GPU always the compute
+    dtype. Raises UsageError for a storage that cannot be had here.
     """
-    if storage not in get_args(Storage):
-        raise UsageError(f"no storage {storage!r}; choose from {', '.join(get_args(Storage))}")
+    if storage not in STORAGES:
+        raise UsageError(f"no storage {storage!r}; choose from {', '.join(STORAGES)}")
+    if model.device.type == "cuda":
+        kept = _STORED.get(model.compute_dtype, str(model.compute_dtype))
+        if storage not in ("auto", kept):
+            raise UsageError(f"on a GPU the weights are kept as they are computed with, in {kept}, not in {storage}")
+        return GraphRunner
     reason = supported(model)
     if reason is None:
         return partial(NativeRunner, storage="fp32" if storage == "auto" else storage)

@@ -56,10 +56,13 @@ class TorchRunner:
         if self._seen is not None and self._seen.holds(self.model.parameters()):
             return False
         self._seen = Snapshot(self.model.parameters())
+        self._narrow = self._narrow_copies()
+        return True
+
+    def _narrow_copies(self) -> list[tuple[Linear, Tensor]]:
         dtype = self.model.compute_dtype
         linears = [module for module in self.model.layers.modules() if isinstance(module, Linear)]
-        self._narrow = [(each, each.weight.detach().to(dtype)) for each in linears if each.weight.dtype != dtype]
-        return True
+        return [(each, each.weight.detach().to(dtype)) for each in linears if each.weight.dtype != dtype]
 
     @contextmanager
     def _narrowed(self) -> Iterator[None]:

@@ -16,14 +16,14 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 class Snapshot:
     """Remembers tensors by address, version counter and a weak reference to the storage of each.
 
-    A new tensor may stand at the old address with the old version, but not while the old storage is known alive.
+    `addresses` tell whether they were written to in place or replaced. A new tensor may stand at the old address with the old version, but not while the old storage is known alive.
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         _count_optimizer_steps()
         held = list(tensors)
         self._versions = [tensor._version for tensor in held]
-        self._addresses = [tensor.data_ptr() for tensor in held]
+        self.addresses = [tensor.data_ptr() for tensor in held]
         self._storages = [StorageWeakRef(tensor.untyped_storage()) for tensor in held]
 
     def holds(self, tensors: Iterable[Tensor]) -> bool:
@@ -31,7 +31,7 @@ class Snapshot:
         now = list(tensors)
         return (
             [tensor._version for tensor in now] == self._versions
-            and [tensor.data_ptr() for tensor in now] == self._addresses
+            and [tensor.data_ptr() for tensor in now] == self.addresses
             and not any(storage.expired() for storage in self._storages)
         )
 
