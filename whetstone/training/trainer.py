@@ -114,9 +114,10 @@ class Trainer:
 
     def _accumulate(self, pack: Pack, objective: Objective, totals: _Totals) -> None:
         hidden_ND = self.model(pack.tree.ids_N, pack.tree.positions_N, pack.tree)
+        place_U, place_M = pack.before_M.unique(return_inverse=True)
         # logits are linear in the hidden state, so dividing that is dividing them
-        hidden_MD = hidden_ND.index_select(0, pack.before_M).float() / self.temperature
-        logprobs_M, entropy_M = token_logprobs(hidden_MD, self.model.head_weight_VD, pack.targets_M)
+        hidden_UD = hidden_ND.index_select(0, place_U).float() / self.temperature
+        logprobs_M, entropy_M = token_logprobs(hidden_UD, self.model.head_weight_VD, pack.targets_M, place_M)
         loss = logprobs_M.new_zeros(())
         counted_M = pack.rl_M != 0
         if totals.rl_tokens:
