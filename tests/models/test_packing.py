@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.tiny import tiny_model
-from whetstone.models.decoder import Decoder
 from whetstone.models import tree_attention
+from whetstone.models.decoder import Decoder
 from whetstone.models.packing import PackedTokens, TokenTree, TokenTrie, Trie, prompt_tree, shared_prefix
 from whetstone.models.tree_attention import Run, attend
 
