@@ -126,7 +126,9 @@ def test_the_gradient_of_a_step_is_the_sum_over_rows_apart() -> None:
 
 # few tokens: answers that agree for a while, are beginnings of one another, or are equal; also of one token
 answers = st.lists(
-    st.tuples(st.integers(0, 1), st.lists(st.integers(5, 6), min_size=1, max_size=6), st.sampled_from([-1.0, 0.5, 2.0])),
+    st.tuples(
+        st.integers(0, 1), st.lists(st.integers(5, 6), min_size=1, max_size=6), st.sampled_from([-1.0, 0.5, 2.0])
+    ),
     min_size=1,
     max_size=8,
 )

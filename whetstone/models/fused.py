@@ -88,7 +88,8 @@ class _Rotate(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_NHE: Tensor) -> tuple[Tensor, None, None]:
-        return _rotated(grad_NHE, *ctx.saved_tensors, -1), None, None
+        cos_NE, sin_NE = ctx.saved_tensors
+        return _rotated(grad_NHE, cos_NE, sin_NE, -1), None, None
 
 
 def _rotated(x_NHE: Tensor, cos_NE: Tensor, sin_NE: Tensor, direction: int) -> Tensor:

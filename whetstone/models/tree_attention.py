@@ -1,8 +1,8 @@
 """Attention over packed tokens: every run of tokens attends to the path that leads to it and to itself.
 
-A *run* is a stretch of consecutive flat tokens, each the successor of the one before; its *path* is every token from the
-root to its end. Runs of like length share one batched product ("a batch"); how to cut the runs into batches follows from
-what padding and one more call cost. Nothing is kept for the backward pass but the flat queries, keys and values.
+A *run* is a stretch of consecutive flat tokens, each the successor of the one before; its *path* is every token from
+the root to its end. Runs of like length share one batched product ("a batch"); how to cut the runs into batches follows
+from what padding and one more call cost. Nothing is kept for the backward pass but flat queries, keys and values.
 
 Shapes in names: N flat tokens, R runs of a batch, T longest run, S longest path, H query heads, G key-value heads,
 Q = H / G query heads per key head, E head size.
@@ -113,7 +113,7 @@ class _TreeAttention(torch.autograd.Function):
         for batch in layout.batches:
             q_RTHE, k_RSGE, v_RSGE = q[batch.queries_RT], _rows(k, batch.keys_RS), _rows(v, batch.keys_RS)
             if _is_plain(batch, q):
-                folded, keys, values, weights = _weights(q_RTHE, k_RSGE, v_RSGE, batch, window)
+                _, _, values, weights = _weights(q_RTHE, k_RSGE, v_RSGE, batch, window)
                 out = _unfold(torch.bmm(weights, values), q_RTHE)
             else:
                 out = _fused(q_RTHE, k_RSGE, v_RSGE, batch, window)
