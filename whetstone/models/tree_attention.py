@@ -48,7 +48,9 @@ class Batch:
     keys_RS: Tensor  # flat place of each key; the key in column s has position s
     start_R: Tensor
     length_R: Tensor
+    padded: bool  # whether some queries are padding
     masks: dict[int | None, Tensor] = field(default_factory=dict)
+    rows: dict[tuple[bool, int], Tensor] = field(default_factory=dict)
 
     @property
     def plain(self) -> bool:
@@ -59,18 +61,32 @@ class Batch:
         """Which queries are tokens and not padding."""
         return torch.arange(self.queries_RT.shape[1], device=self.start_R.device) < self.length_R[:, None]
 
-    def seen_RTS(self, window: int | None) -> Tensor:
-        """Which keys each query sees. A padding query keeps those of its place, so that no softmax row is empty."""
+    def hidden_RTS(self, window: int | None) -> Tensor:
+        """Which keys each query does not see. A padding query sees those of its place, so that no row is empty."""
         if window not in self.masks:
             column_S = torch.arange(self.keys_RS.shape[1], device=self.start_R.device)
             place_RT = self.start_R[:, None] + torch.arange(self.queries_RT.shape[1], device=self.start_R.device)
             end_R = self.start_R + self.length_R
             distance_RTS = place_RT[..., None] - column_S
-            seen_RTS = (distance_RTS >= 0) & (column_S < end_R[:, None])[:, None]
+            hidden_RTS = (distance_RTS < 0) | (column_S >= end_R[:, None])[:, None]
             if window is not None:
-                seen_RTS &= (distance_RTS < window) | ~self.valid_RT[..., None]
-            self.masks[window] = seen_RTS
+                hidden_RTS |= (distance_RTS >= window) & self.valid_RT[..., None]
+            self.masks[window] = hidden_RTS
         return self.masks[window]
+
+    def of_heads(self, queries: bool, heads: int) -> Tensor:
+        """Which row of a flat [N heads, E] stands at each place of the queries [R, heads, T] or keys [R, heads, S]."""
+        if (queries, heads) not in self.rows:
+            places = self.queries_RT if queries else self.keys_RS
+            head = torch.arange(heads, device=places.device)[:, None]
+            self.rows[queries, heads] = (places[:, None] * heads + head).flatten()
+        return self.rows[queries, heads]
+
+    def gather(self, x_NHE: Tensor, queries: bool) -> Tensor:
+        """[R, H, T or S, E] of the flat tensor: one pass, whatever the order of runs and heads."""
+        _, heads, size = x_NHE.shape
+        rows = x_NHE.reshape(-1, size).index_select(0, self.of_heads(queries, heads))
+        return rows.view(len(self.start_R), heads, -1, size)
 
 
 class Layout:
@@ -78,8 +94,9 @@ class Layout:
 
     def __init__(self, runs: Sequence[Run], device: torch.device) -> None:
         self.batches: list[Batch] = []
-        tokens = sum(run.length for run in runs)
-        place_N = np.empty(tokens, dtype=np.int64)
+        # of each flat token: the padded places of earlier batches, its run there, its place in that, longest run
+        self._stand_4N = np.empty((4, sum(run.length for run in runs)), dtype=np.int64)
+        self._rows: dict[int, Tensor] = {}
         padded = 0
         for members in _cut(runs):
             longest = max(run.length for run in members)
@@ -90,12 +107,31 @@ class Layout:
                 queries_RT[r] = run.first
                 queries_RT[r, : run.length] += np.arange(run.length)
                 keys_RS[r, : len(run.path)] = run.path
-                place_N[run.first : run.first + run.length] = padded + r * longest + np.arange(run.length)
+                here = slice(run.first, run.first + run.length)
+                self._stand_4N[0, here], self._stand_4N[1, here] = padded, r
+                self._stand_4N[2, here], self._stand_4N[3, here] = np.arange(run.length), longest
             padded += queries_RT.size
-            start_R = torch.tensor([run.start for run in members], device=device)
             length_R = torch.tensor([run.length for run in members], device=device)
-            self.batches.append(Batch(_on(queries_RT, device), _on(keys_RS, device), start_R, length_R))
-        self.place_N = _on(place_N, device)
+            self.batches.append(
+                Batch(
+                    torch.from_numpy(queries_RT).to(device),
+                    torch.from_numpy(keys_RS).to(device),
+                    torch.tensor([run.start for run in members], device=device),
+                    length_R,
+                    padded=any(run.length < longest for run in members),
+                )
+            )
+
+    def flat(self, padded: list[Tensor]) -> Tensor:
+        """[N, H, E] of the batches' [R, H, T, E]."""
+        _, heads, _, size = padded[0].shape
+        if heads not in self._rows:
+            earlier_N, run_N, place_N, longest_N = self._stand_4N[:, :, None]
+            rows_NH = earlier_N * heads + (run_N * heads + np.arange(heads)) * longest_N + place_N
+            self._rows[heads] = torch.from_numpy(rows_NH.flatten()).to(padded[0].device)
+        rows = [x.reshape(-1, size) for x in padded]
+        joined = torch.cat(rows) if len(rows) > 1 else rows[0]
+        return joined.index_select(0, self._rows[heads]).view(-1, heads, size)
 
 
 def attend(q_NHE: Tensor, k_NGE: Tensor, v_NGE: Tensor, layout: Layout, window: int | None) -> Tensor:
@@ -111,14 +147,13 @@ class _TreeAttention(torch.autograd.Function):
         ctx.layout, ctx.window = layout, window
         outs = []
         for batch in layout.batches:
-            q_RTHE, k_RSGE, v_RSGE = q[batch.queries_RT], _rows(k, batch.keys_RS), _rows(v, batch.keys_RS)
+            q_RHTE, k_RGSE, v_RGSE = batch.gather(q, True), batch.gather(k, False), batch.gather(v, False)
             if _is_plain(batch, q):
-                _, _, values, weights = _weights(q_RTHE, k_RSGE, v_RSGE, batch, window)
-                out = _unfold(torch.bmm(weights, values), q_RTHE)
+                _, _, values, weights = _weights(q_RHTE, k_RGSE, v_RGSE, batch, window)
+                outs.append(torch.bmm(weights, values).view_as(q_RHTE))
             else:
-                out = _fused(q_RTHE, k_RSGE, v_RSGE, batch, window)
-            outs.append(out.reshape(-1, *q.shape[1:]))
-        return _flat(outs, layout)
+                outs.append(_fused(q_RHTE, k_RGSE, v_RGSE, batch, window))
+        return layout.flat(outs)
 
     @staticmethod
     @once_differentiable
@@ -127,15 +162,18 @@ class _TreeAttention(torch.autograd.Function):
         layout: Layout = ctx.layout
         grad_q, grad_k, grad_v = [], torch.zeros_like(k), torch.zeros_like(v)
         for batch in layout.batches:
-            q_RTHE, k_RSGE, v_RSGE = q[batch.queries_RT], _rows(k, batch.keys_RS), _rows(v, batch.keys_RS)
-            grad_RTHE = grad_NHE[batch.queries_RT] * batch.valid_RT[..., None, None]
+            q_RHTE, k_RGSE, v_RGSE = batch.gather(q, True), batch.gather(k, False), batch.gather(v, False)
+            grad_RHTE = batch.gather(grad_NHE, True)
+            if batch.padded:
+                grad_RHTE.mul_(batch.valid_RT[:, None, :, None])
             backward = _plain_backward if _is_plain(batch, q) else _fused_backward
-            dq_RTHE, dk_RSGE, dv_RSGE = backward(q_RTHE, k_RSGE, v_RSGE, grad_RTHE, batch, ctx.window)
-            grad_q.append(dq_RTHE.reshape(-1, *q.shape[1:]))
+            dq_RHTE, dk_RGSE, dv_RGSE = backward(q_RHTE, k_RGSE, v_RGSE, grad_RHTE, batch, ctx.window)
+            grad_q.append(dq_RHTE)
+            rows = batch.of_heads(False, k.shape[1])
             # padding adds zeros to token 0
-            grad_k.flatten(1).index_add_(0, batch.keys_RS.flatten(), dk_RSGE.reshape(-1, grad_k[0].numel()))
-            grad_v.flatten(1).index_add_(0, batch.keys_RS.flatten(), dv_RSGE.reshape(-1, grad_v[0].numel()))
-        return _flat(grad_q, layout), grad_k, grad_v, None, None
+            grad_k.flatten(0, 1).index_add_(0, rows, dk_RGSE.flatten(0, 2))
+            grad_v.flatten(0, 1).index_add_(0, rows, dv_RGSE.flatten(0, 2))
+        return layout.flat(grad_q), grad_k, grad_v, None, None
 
 
 def _is_plain(batch: Batch, q: Tensor) -> bool:
@@ -143,72 +181,48 @@ def _is_plain(batch: Batch, q: Tensor) -> bool:
     return batch.plain and q.dtype in (torch.float32, torch.float64)
 
 
-def _rows(x_NGE: Tensor, places_RS: Tensor) -> Tensor:
-    return x_NGE.index_select(0, places_RS.flatten()).unflatten(0, places_RS.shape)
-
-
-def _flat(padded: list[Tensor], layout: Layout) -> Tensor:
-    """Each flat token's row of the batches' padded outputs."""
-    return (torch.cat(padded) if len(padded) > 1 else padded[0]).index_select(0, layout.place_N)
-
-
-def _fold(x_RTHE: Tensor, kv_heads: int) -> Tensor:
-    """[R, T, H, E] -> [R G, Q T, E]: the query heads of one key head become more queries of it."""
-    x_RTGQE = x_RTHE.unflatten(2, (kv_heads, -1))
-    return x_RTGQE.permute(0, 2, 3, 1, 4).reshape(-1, x_RTGQE.shape[3] * x_RTGQE.shape[1], x_RTGQE.shape[4])
-
-
-def _unfold(x: Tensor, like_RTHE: Tensor) -> Tensor:
-    """The inverse of `_fold`."""
-    runs, longest, heads, size = like_RTHE.shape
-    return x.view(runs, heads, longest, size).transpose(1, 2)
-
-
-def _weights(q_RTHE: Tensor, k_RSGE: Tensor, v_RSGE: Tensor, batch: Batch, window: int | None) -> tuple[Tensor, ...]:
-    """Folded queries (scaled), keys and values [R G, ., E], and the softmax [R G, Q T, S]."""
-    runs, longest, heads, size = q_RTHE.shape
-    folded = _fold(q_RTHE, k_RSGE.shape[2]) * size**-0.5
-    keys, values = (x.transpose(1, 2).flatten(0, 1) for x in (k_RSGE, v_RSGE))
-    scores = torch.bmm(folded, keys.transpose(1, 2))
-    hidden_RTS = ~batch.seen_RTS(window)
-    scores.view(runs, heads, longest, -1).masked_fill_(hidden_RTS[:, None], -torch.inf)
-    return folded, keys, values, scores.softmax(-1)
+def _weights(q_RHTE: Tensor, k_RGSE: Tensor, v_RGSE: Tensor, batch: Batch, window: int | None) -> tuple[Tensor, ...]:
+    """Queries (scaled) [R G, Q T, E], keys and values [R G, S, E], and the softmax [R G, Q T, S]: the query heads of
+    one key head are more queries of it."""
+    runs, heads, longest, size = q_RHTE.shape
+    keys, values = k_RGSE.flatten(0, 1), v_RGSE.flatten(0, 1)
+    queries = (q_RHTE * size**-0.5).view(len(keys), -1, size)
+    scores = torch.bmm(queries, keys.transpose(1, 2))
+    scores.view(runs, heads, longest, -1).masked_fill_(batch.hidden_RTS(window)[:, None], -torch.inf)
+    return queries, keys, values, scores.softmax(-1)
 
 
 def _plain_backward(
-    q_RTHE: Tensor, k_RSGE: Tensor, v_RSGE: Tensor, grad_RTHE: Tensor, batch: Batch, window: int | None
+    q_RHTE: Tensor, k_RGSE: Tensor, v_RGSE: Tensor, grad_RHTE: Tensor, batch: Batch, window: int | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    folded, keys, values, weights = _weights(q_RTHE, k_RSGE, v_RSGE, batch, window)
-    runs, _, kv_heads, size = k_RSGE.shape
-    grad = _fold(grad_RTHE, kv_heads)
+    queries, keys, values, weights = _weights(q_RHTE, k_RGSE, v_RGSE, batch, window)
+    grad = grad_RHTE.view_as(queries)
     grad_values = torch.bmm(weights.transpose(1, 2), grad)
     grad_weights = torch.bmm(grad, values.transpose(1, 2))
     # the backward pass of a softmax: w (dw - sum w dw)
     grad_scores = torch.ops.aten._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
-    grad_keys = torch.bmm(grad_scores.transpose(1, 2), folded)
-    grad_queries = torch.bmm(grad_scores, keys).mul_(size**-0.5)
-    dk, dv = (x.unflatten(0, (runs, kv_heads)).transpose(1, 2) for x in (grad_keys, grad_values))
-    return _unfold(grad_queries, q_RTHE), dk, dv
+    grad_keys = torch.bmm(grad_scores.transpose(1, 2), queries)
+    grad_queries = torch.bmm(grad_scores, keys).mul_(q_RHTE.shape[-1] ** -0.5)
+    return grad_queries.view_as(q_RHTE), grad_keys.view_as(k_RGSE), grad_values.view_as(v_RGSE)
 
 
-def _fused(q_RTHE: Tensor, k_RSGE: Tensor, v_RSGE: Tensor, batch: Batch, window: int | None) -> Tensor:
-    mixed_RHTE = F.scaled_dot_product_attention(
-        q_RTHE.transpose(1, 2),
-        k_RSGE.transpose(1, 2),
-        v_RSGE.transpose(1, 2),
-        attn_mask=batch.seen_RTS(window)[:, None],
-        enable_gqa=q_RTHE.shape[2] != k_RSGE.shape[2],
+def _fused(q_RHTE: Tensor, k_RGSE: Tensor, v_RGSE: Tensor, batch: Batch, window: int | None) -> Tensor:
+    return F.scaled_dot_product_attention(
+        q_RHTE,
+        k_RGSE,
+        v_RGSE,
+        attn_mask=~batch.hidden_RTS(window)[:, None],
+        enable_gqa=q_RHTE.shape[1] != k_RGSE.shape[1],
     )
-    return mixed_RHTE.transpose(1, 2)
 
 
 def _fused_backward(
-    q_RTHE: Tensor, k_RSGE: Tensor, v_RSGE: Tensor, grad_RTHE: Tensor, batch: Batch, window: int | None
+    q_RHTE: Tensor, k_RGSE: Tensor, v_RGSE: Tensor, grad_RHTE: Tensor, batch: Batch, window: int | None
 ) -> tuple[Tensor, ...]:
-    inputs = [x.detach().requires_grad_() for x in (q_RTHE, k_RSGE, v_RSGE)]
+    inputs = [x.detach().requires_grad_() for x in (q_RHTE, k_RGSE, v_RGSE)]
     with torch.enable_grad():
-        out_RTHE = _fused(inputs[0], inputs[1], inputs[2], batch, window)
-    return torch.autograd.grad(out_RTHE, inputs, grad_RTHE)
+        out_RHTE = _fused(inputs[0], inputs[1], inputs[2], batch, window)
+    return torch.autograd.grad(out_RHTE, inputs, grad_RHTE)
 
 
 def _cut(runs: Sequence[Run]) -> list[list[Run]]:
@@ -236,7 +250,3 @@ def _cut(runs: Sequence[Run]) -> list[list[Run]]:
         batches.append(ordered[begin[first] : end[last - 1]])
         last = first
     return batches[::-1]
-
-
-def _on(array: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(array).to(device)
