@@ -24,6 +24,7 @@ from bench.peers.memory import peak_bytes
 from whetstone.errors import WorkFailed
 from whetstone.models.hub import DEFAULT_MODEL, resolve
 from whetstone.models.loading import load
+from whetstone.models.packing import TokenTrie, prompt_tree
 from whetstone.runs import machine, metrics
 from whetstone.training.rewards import task_reward
 from whetstone.training.rlvr import Settings, Setup, TrainingRun
@@ -145,18 +146,23 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     found = {name: fmean(row[name] for row in timing[WARM_UP:]) for name in timing[0] if name != "step"}
     for name in ("groups", "groups_with_signal", "response_tokens"):
         found[name] = fmean(row[name] for row in rows[WARM_UP:])
-    # each distinct prompt token is computed once, in generation as in training
-    prompt_tokens = found["trained_tokens"] - found["response_tokens"]
+    prompts = [loaded.tokenizer.chat_ids(chat) for chat in chats]
+    # generation computes what all prompts share once; training what any two sequences share, responses included
+    prefilled, trained_prompts = prompt_tree(prompts).tokens, TokenTrie(prompts).tokens
     completions = options.prompts * options.group
     return found | {
         "step_seconds": step_seconds[WARM_UP:],
-        "prompt_tokens": fmean(len(loaded.tokenizer.chat_ids(chat)) for chat in chats),
+        "prompt_tokens": fmean(len(prompt) for prompt in prompts),
         # the first token comes from the prompt's last hidden state; the last one is never fed back
         "generate_gflop": report.products(
-            loaded.model, prompt_tokens + found["generated_tokens"] - completions, found["generated_tokens"]
+            loaded.model, prefilled + found["generated_tokens"] - completions, found["generated_tokens"]
         ),
-        # backward is two products for each one of forward
-        "train_gflop": 3 * report.products(loaded.model, found["trained_tokens"], found["response_tokens"]),
+        # backward is two products for each one of forward; every computed token of a response predicts another one,
+        # and so does the last token of each prompt
+        "train_gflop": 3
+        * report.products(
+            loaded.model, found["trained_tokens"], found["trained_tokens"] - trained_prompts + options.prompts
+        ),
         "peak_memory": peak_bytes(),
     }
 
@@ -203,7 +209,7 @@ def time_row(
         f"{REWARD}. Ours {fmean(before['step_seconds']):.3g} s before the peer, {fmean(after['step_seconds']):.3g} s "
         f"after it: {spent_on}; the machine's own matrix products reach {matmul:.3g} GFLOP/s, at which the step's "
         f"{gflop:.3g} GFLOP would take {gflop / matmul:.3g} s. Tokens a step: {before['generated_tokens']:.0f} "
-        f"generated, {before['trained_tokens']:.0f} trained (each prompt once). TRL spends "
+        f"generated, {before['trained_tokens']:.0f} trained (what sequences share once). TRL spends "
         f"{theirs['generation_seconds']:.3g} s of its step generating; micro-batch {theirs['micro_batch']}."
     )
     return report.row(

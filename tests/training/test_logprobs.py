@@ -64,8 +64,8 @@ def test_values_and_gradients_equal_those_of_torch(chunk_rows: int, kept: bool, 
 def test_what_is_kept_is_not_computed_again(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logprobs, "CHUNK_ROWS", 4)
     calls = []
-    compute = logprobs._probabilities
-    monkeypatch.setattr(logprobs, "_probabilities", lambda *a: calls.append(None) or compute(*a))
+    compute = logprobs._weights
+    monkeypatch.setattr(logprobs, "_weights", lambda *a: calls.append(None) or compute(*a))
     hidden_MD, weight_VD, targets_M, _ = inputs()
     token_logprobs(hidden_MD, weight_VD, targets_M)[0].sum().backward()
     assert len(calls) == (4 if kept else 8)
@@ -150,3 +150,24 @@ def test_half_precision_inputs_are_widened() -> None:
     assert_near(ours_M, chosen_M)
     ours_M.sum().backward()
     assert half_MD.grad is not None and half_MD.grad.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+def test_rows_that_share_a_state_equal_rows_with_a_copy_each(chunk_rows: int, kept: bool, scale: float) -> None:
+    """Values to the bit, gradients summed; some states predict nothing, some the same token twice."""
+    hidden_UD, weight_VD, _, _ = inputs(scale)
+    generator = torch.Generator().manual_seed(1)
+    place_M = torch.randint(0, ROWS - 4, (40,), generator=generator) + (torch.arange(40) > 20) * 3
+    targets_M = torch.randint(0, 5, (40,), generator=generator)
+    sent_M = torch.randn(40, generator=generator)
+    assert len(set(zip(place_M.tolist(), targets_M.tolist(), strict=True))) < 40
+    assert len(place_M.unique()) < ROWS
+    ours_M, entropy_M = token_logprobs(hidden_UD, weight_VD, targets_M, place_M)
+    grads = torch.autograd.grad((ours_M * sent_M).sum(), (hidden_UD, weight_VD))
+    copies_MD = hidden_UD.detach()[place_M]
+    chosen_M, entropies_M, grad_copies_MD, grad_weight_VD = expected(copies_MD, weight_VD, targets_M, sent_M)
+    torch.testing.assert_close(ours_M.detach().double(), chosen_M, rtol=2e-6, atol=2e-5 * scale)
+    torch.testing.assert_close(entropy_M.double(), entropies_M, rtol=2e-5, atol=2e-5)
+    grad_hidden_UD = torch.zeros(ROWS, WIDTH).double().index_add_(0, place_M, grad_copies_MD)
+    torch.testing.assert_close(grads[0].double(), grad_hidden_UD, rtol=1e-5, atol=5e-5)
+    torch.testing.assert_close(grads[1].double(), grad_weight_VD, rtol=1e-5, atol=5e-5 * scale)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from transformers import AutoModelForCausalLM
@@ -19,6 +19,7 @@ from tests.training.small import some_rows, tiny_loaded, token_logprobs_apart
 from whetstone.errors import WorkFailed
 from whetstone.models.decoder import Decoder
 from whetstone.models.loading import add_lora, load
+from whetstone.models.packing import TokenTrie
 from whetstone.training.objectives import OBJECTIVES, Objective, trust_region
 from whetstone.training.rows import Row, packs
 from whetstone.training.trainer import Schedule, StepResult, Trainer
@@ -67,7 +68,8 @@ def test_accumulation_equals_one_big_batch(name: str) -> None:
         assert_close(ours, whole)
         for field in ("loss", "entropy", "ratio_mean", "mismatch_kl", "masked", "grad_norm", "response_tokens"):
             assert getattr(result, field) == pytest.approx(getattr(expected, field), rel=1e-4, abs=1e-6), field
-        assert result.forward_tokens > expected.forward_tokens  # prompts computed again, once per pack
+        # prompts computed again, once per pack, unless every pack ends with a prompt's rows
+        assert result.forward_tokens > expected.forward_tokens or max_tokens == 30
     assert expected.masked > 0 or name == "reinforce"
 
 
@@ -99,7 +101,9 @@ def test_packs_hold_every_row_once_and_each_prompt_once() -> None:
             assert pack.tree.tokens <= max_tokens or int(pack.row_M[-1]) == 0
         assert sorted(seen) == sorted(by_ids)
     [whole] = packs(rows, 4096, "cpu")
-    assert whole.tree.tokens == sum(map(len, {row.prompt_ids for row in rows})) + sum(len(row.ids) for row in rows)
+    prompts = {row.prompt_ids for row in rows}
+    beginnings = {row.prompt_ids + row.ids[:end] for row in rows for end in range(1, len(row.ids))}
+    assert whole.tree.tokens == sum(map(len, prompts)) + len(beginnings)
 
 
 def test_the_gradient_of_a_step_is_the_sum_over_rows_apart() -> None:
@@ -118,6 +122,59 @@ def test_the_gradient_of_a_step_is_the_sum_over_rows_apart() -> None:
     advantages = [advantage for row in rows for advantage in row.rl]
     assert result.loss == pytest.approx(-sum(advantages) / tokens, abs=1e-6)
     assert result.response_tokens == tokens
+
+
+# few tokens: answers that agree for a while, are beginnings of one another, or are equal; also of one token
+answers = st.lists(
+    st.tuples(
+        st.integers(0, 1), st.lists(st.integers(5, 6), min_size=1, max_size=6), st.sampled_from([-1.0, 0.5, 2.0])
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(answers, st.sampled_from([4096, 12, 1]), st.floats(0, 2), st.sampled_from(list(OBJECTIVES)))
+def test_answers_that_share_beginnings_are_trained_as_if_apart(
+    answers: list[tuple[int, list[int], float]], max_tokens: int, shift: float, name: str
+) -> None:
+    """Each row has an advantage and sampler's log-probabilities of its own, however much it shares with others."""
+    model = tiny_model(seed=8)
+    generator = torch.Generator().manual_seed(len(answers))
+    rows, loss, entropy = [], torch.zeros(()), 0.0
+    tokens = sum(len(ids) for _, ids, _ in answers)
+    for prompt, ids, advantage in answers:
+        prompt_ids = ((7, 8, 9), (7, 8, 10, 11))[prompt]
+        own = token_logprobs_apart.__wrapped__(model, prompt_ids, ids)
+        sampler = own.detach() + shift * (torch.rand(len(ids), generator=generator) - 0.5)
+        fixed = (advantage,) * len(ids)
+        rows.append(Row(prompt_ids, tuple(ids), fixed, (0.25,) * len(ids), tuple(sampler.tolist())))
+        loss = loss + OBJECTIVES[name](own, sampler, torch.tensor(fixed))[0].sum() / tokens - own.sum() * 0.25 / tokens
+        entropy += entropy_apart(model, prompt_ids, ids) / tokens
+    ours, result = gradients_of(rows, OBJECTIVES[name], max_tokens=max_tokens)
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    assert_close(ours, dict(zip(names, torch.autograd.grad(loss, parameters), strict=True)))
+    assert result.loss == pytest.approx(loss.item(), rel=1e-4, abs=1e-5)
+    assert result.entropy == pytest.approx(entropy, rel=1e-4) and result.response_tokens == tokens
+
+
+@torch.no_grad()
+def entropy_apart(model: Decoder, prompt: tuple[int, ...], ids: list[int]) -> float:
+    """Sum over the response tokens, by a forward pass over this one sequence."""
+    tree = TokenTrie([[*prompt, *ids]])
+    logprobs_TV = model.logits(model(tree.ids_N, tree.positions_N, tree)[len(prompt) - 1 : -1]).log_softmax(-1)
+    return -float((logprobs_TV.exp() * logprobs_TV).sum())
+
+
+def test_equal_answers_are_computed_once_and_the_last_token_never() -> None:
+    row = Row((7, 8, 9), (5, 6, 5), (1.0,) * 3, (0.0,) * 3, (-1.0,) * 3)
+    one_token = replace(row, ids=(6,), rl=(1.0,), ce=(0.0,), logprobs=(-1.0,))
+    [pack] = packs([row] * 16 + [one_token], 4096, "cpu")
+    assert pack.tree.ids_N.tolist() == [7, 8, 9, 5, 6]
+    assert pack.before_M.tolist() == [2, 3, 4] * 16 + [2]
+    _, result = gradients_of([row] * 16 + [one_token], trust_region)
+    assert (result.forward_tokens, result.response_tokens) == (5, 16 * 3 + 1)
 
 
 def test_rows_and_tokens_without_weight_change_nothing() -> None:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whetstone.models.config import ModelConfig, Rope
+from whetstone.models.fused import rms_norm, rotate, swiglu
 
 
 class AttentionContext(Protocol):
@@ -55,9 +56,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return (wide * scale * self.weight).to(x.dtype)
+        return rms_norm(x, self.weight, self.eps)
 
 
 def rotary_frequencies(rope: Rope, head_dim: int, device: torch.device) -> Tensor:
@@ -75,13 +74,6 @@ def rotary_frequencies(rope: Rope, head_dim: int, device: torch.device) -> Tenso
     smooth = (1 - blend) * frequency / rope.factor + blend * frequency
     scaled = torch.where(wavelength > longest, frequency / rope.factor, frequency)
     return torch.where((wavelength <= longest) & (wavelength >= shortest), smooth, scaled)
-
-
-def rotate(x_NHE: Tensor, cos_NE: Tensor, sin_NE: Tensor) -> Tensor:
-    """Rotate the two halves of every head by the position's angles (half-split layout, as in HF files)."""
-    half = x_NHE.shape[-1] // 2
-    swapped = torch.cat((-x_NHE[..., half:], x_NHE[..., :half]), dim=-1)
-    return x_NHE * cos_NE[:, None] + swapped * sin_NE[:, None]
 
 
 class Attention(nn.Module):
@@ -124,7 +116,7 @@ class GLU(nn.Module):
         self.down = Linear(config.channel_width, config.width, config.channel_bias)
 
     def forward(self, x_ND: Tensor) -> Tensor:
-        return self.down(F.silu(self.gate(x_ND)) * self.up(x_ND))
+        return self.down(swiglu(self.gate(x_ND), self.up(x_ND)))
 
 
 class Block(nn.Module):

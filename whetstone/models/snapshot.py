@@ -16,7 +16,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 class Snapshot:
     """Remembers tensors by address, version counter and a weak reference to the storage of each.
 
-    `addresses` tell whether they were written to in place or replaced. A new tensor may stand at the old address with the old version, but not while the old storage is known alive.
+    `addresses` tell whether they were written to in place or replaced. A new tensor may stand at the old address with
+    the old version, but not while the old storage is known alive.
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:

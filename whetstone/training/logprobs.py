@@ -7,6 +7,7 @@ where they do not.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -17,62 +18,81 @@ CHUNK_ROWS = 512
 KEEP_BYTES = 2 << 30
 
 
-def _probabilities(hidden_CD: Tensor, weight_VD: Tensor, targets_C: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Softmax [C, V], log-probability of each target [C] and entropy [C] in nats, all fp32."""
+class _Pairs:
+    """The distinct (row, target) pairs of M tokens, ordered by row. Many tokens may share a pair: the answers of a
+    group that begin alike."""
+
+    def __init__(self, place_M: Tensor, targets_M: Tensor, rows: int, vocabulary: int) -> None:
+        pair_P, self.pair_M = torch.unique(place_M * vocabulary + targets_M, return_inverse=True)
+        self.row_P, self.target_P = pair_P // vocabulary, pair_P % vocabulary
+        starts = torch.arange(0, rows + CHUNK_ROWS, CHUNK_ROWS, device=place_M.device)
+        bounds = torch.searchsorted(self.row_P, starts).tolist()
+        # for each chunk of rows: those rows, and the pairs that stand in them
+        self.chunks = [
+            (slice(chunk * CHUNK_ROWS, (chunk + 1) * CHUNK_ROWS), slice(first, end))
+            for chunk, (first, end) in enumerate(itertools.pairwise(bounds))
+        ]
+
+
+def _weights(hidden_CD: Tensor, weight_VD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits less their row's largest, the exponentials of those, both [C, V] in fp32, and the latter's sums [C]."""
     logits_CV = hidden_CD @ weight_VD.T
     logits_CV -= logits_CV.amax(-1, keepdim=True)
-    target_C = logits_CV.gather(1, targets_C[:, None])[:, 0]
     weights_CV = logits_CV.exp()
-    total_C = weights_CV.sum(-1)
-    # a logit of minus infinity has weight zero and must not turn the entropy into NaN
-    entropy_C = total_C.log() - logits_CV.clamp_(min=-1e30).mul_(weights_CV).sum(-1) / total_C
-    return weights_CV.div_(total_C[:, None]), target_C - total_C.log(), entropy_C
+    return logits_CV, weights_CV, weights_CV.sum(-1)
 
 
 class _TokenLogprobs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden_MD: Tensor, weight_VD: Tensor, targets_M: Tensor) -> tuple[Tensor, Tensor]:
-        keep = hidden_MD.shape[0] * weight_VD.shape[0] * 4 <= KEEP_BYTES
-        logprobs, entropies, kept = [], [], []
-        for start in range(0, hidden_MD.shape[0], CHUNK_ROWS):
-            here = slice(start, start + CHUNK_ROWS)
-            probabilities_CV, logprob_C, entropy_C = _probabilities(hidden_MD[here], weight_VD, targets_M[here])
-            logprobs.append(logprob_C)
-            entropies.append(entropy_C)
-            if keep and any(ctx.needs_input_grad[:2]):
-                kept.append(probabilities_CV)
-        ctx.save_for_backward(hidden_MD, weight_VD, targets_M)
-        ctx.kept = kept
-        entropy_M = torch.cat(entropies)
-        ctx.mark_non_differentiable(entropy_M)
-        return torch.cat(logprobs), entropy_M
+    def forward(ctx: Any, hidden_UD: Tensor, weight_VD: Tensor, pairs: _Pairs) -> tuple[Tensor, Tensor]:
+        keep = hidden_UD.shape[0] * weight_VD.shape[0] * 4 <= KEEP_BYTES and any(ctx.needs_input_grad[:2])
+        logprobs, entropies, ctx.kept = [], [], []
+        for rows, here in pairs.chunks:
+            logits_CV, weights_CV, total_C = _weights(hidden_UD[rows], weight_VD)
+            row_p = pairs.row_P[here] - rows.start
+            logprobs.append(logits_CV[row_p, pairs.target_P[here]] - total_C.log()[row_p])
+            # a logit of minus infinity has weight zero and must not turn the entropy into NaN
+            entropies.append(total_C.log() - logits_CV.clamp_(min=-1e30).mul_(weights_CV).sum(-1) / total_C)
+            if keep:
+                ctx.kept.append((weights_CV, total_C))
+        ctx.save_for_backward(hidden_UD, weight_VD)
+        ctx.pairs = pairs
+        entropy_U = torch.cat(entropies)
+        ctx.mark_non_differentiable(entropy_U)
+        return torch.cat(logprobs), entropy_U
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient_M: Tensor, _: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        hidden_MD, weight_VD, targets_M = ctx.saved_tensors
-        grad_hidden_MD = torch.empty_like(hidden_MD)
+    def backward(ctx: Any, gradient_P: Tensor, _: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        hidden_UD, weight_VD = ctx.saved_tensors
+        pairs: _Pairs = ctx.pairs
+        gradient_U = gradient_P.new_zeros(len(hidden_UD)).index_add_(0, pairs.row_P, gradient_P)
+        grad_hidden_UD = torch.empty_like(hidden_UD)
         grad_weight_VD = torch.zeros_like(weight_VD) if ctx.needs_input_grad[1] else None
-        for chunk, start in enumerate(range(0, hidden_MD.shape[0], CHUNK_ROWS)):
-            here = slice(start, start + CHUNK_ROWS)
-            if ctx.kept:
-                grad_CV = ctx.kept[chunk]
-            else:
-                grad_CV, _logprob, _entropy = _probabilities(hidden_MD[here], weight_VD, targets_M[here])
+        for chunk, (rows, here) in enumerate(pairs.chunks):
+            grad_CV, total_C = ctx.kept[chunk] if ctx.kept else _weights(hidden_UD[rows], weight_VD)[1:]
             # d log p(target) / d logits = onehot(target) - softmax
-            grad_CV.mul_(-gradient_M[here, None])
-            grad_CV.scatter_add_(1, targets_M[here, None], gradient_M[here, None])
-            grad_hidden_MD[here] = grad_CV @ weight_VD
+            grad_CV.mul_((-gradient_U[rows] / total_C)[:, None])
+            # pairs are distinct, so this adds to each place once
+            grad_CV[pairs.row_P[here] - rows.start, pairs.target_P[here]] += gradient_P[here]
+            grad_hidden_UD[rows] = grad_CV @ weight_VD
             if grad_weight_VD is not None:
-                grad_weight_VD.addmm_(grad_CV.T, hidden_MD[here])
+                grad_weight_VD.addmm_(grad_CV.T, hidden_UD[rows])
         ctx.kept = []
-        return grad_hidden_MD, grad_weight_VD, None
+        return grad_hidden_UD, grad_weight_VD, None
 
 
-def token_logprobs(hidden_MD: Tensor, weight_VD: Tensor, targets_M: Tensor) -> tuple[Tensor, Tensor]:
+def token_logprobs(
+    hidden_UD: Tensor, weight_VD: Tensor, targets_M: Tensor, place_M: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """log softmax(hidden @ weight^T)[target] and the entropy of that softmax, both [M] in nats.
 
-    Differentiable in `hidden_MD` and `weight_VD` through the log-probability only. Inputs are widened to fp32.
+    `place_M` names the row of `hidden_UD` that predicts each target (row m where it is left out), so that a state that
+    predicts a token of many answers goes through the vocabulary once. Differentiable in `hidden_UD` and `weight_VD`
+    through the log-probability only. Inputs are widened to fp32.
     """
-    logprobs_M, entropy_M = _TokenLogprobs.apply(hidden_MD.float(), weight_VD.float(), targets_M)
-    return logprobs_M, entropy_M
+    if place_M is None:
+        place_M = torch.arange(len(targets_M), device=targets_M.device)
+    pairs = _Pairs(place_M, targets_M, len(hidden_UD), len(weight_VD))
+    logprobs_P, entropy_U = _TokenLogprobs.apply(hidden_UD.float(), weight_VD.float(), pairs)
+    return logprobs_P.index_select(0, pairs.pair_M), entropy_U.index_select(0, place_M)

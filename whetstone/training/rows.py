@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from whetstone.models.packing import TokenTree, prompt_tree
+from whetstone.models.packing import TokenTrie, Trie
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ class Row:
 @dataclass
 class Pack:
     """Rows that go through the decoder together. M response tokens; `before_M` is the flat place of the token that
-    predicts each of them, `row_M` the row that it belongs to."""
+    predicts each of them (one place for all rows that agree so far), `row_M` the row that it belongs to."""
 
-    tree: TokenTree
+    tree: TokenTrie
     before_M: Tensor
     targets_M: Tensor
     row_M: Tensor
@@ -38,42 +39,46 @@ class Pack:
 
 
 def packs(rows: Sequence[Row], max_tokens: int, device: torch.device | str) -> Iterator[Pack]:
-    """Split `rows` into packs of at most about `max_tokens` tokens, each prompt once per pack."""
-    batch: dict[tuple[int, ...], list[Row]] = {}
-    tokens = 0
+    """Split `rows` into packs of at most about `max_tokens` tokens, what rows have in common once per pack.
+
+    A row whose distinct tokens alone are more gets a pack of its own. The last token of a response predicts nothing
+    and is not computed.
+    """
+    batch: list[Row] = []
+    trie = Trie()
     first: dict[tuple[int, ...], int] = {}
     for place, row in enumerate(rows):
         first.setdefault(row.prompt_ids, place)
     for row in sorted(rows, key=lambda row: first[row.prompt_ids]):
-        cost = len(row.ids) + (0 if row.prompt_ids in batch else len(row.prompt_ids))
-        if batch and tokens + cost > max_tokens:
+        sequence = _computed(row)
+        if batch and len(trie) + trie.missing(sequence) > max_tokens:
             yield _pack(batch, device)
-            batch, tokens = {}, 0
-            cost = len(row.ids) + len(row.prompt_ids)
-        batch.setdefault(row.prompt_ids, []).append(row)
-        tokens += cost
+            batch, trie = [], Trie()
+        batch.append(row)
+        trie.insert(sequence)
     if batch:
         yield _pack(batch, device)
 
 
-def _pack(groups: dict[tuple[int, ...], list[Row]], device: torch.device | str) -> Pack:
-    prompts = list(groups)
-    tree = prompt_tree(prompts, [[row.ids for row in groups[prompt]] for prompt in prompts], device)
-    rows = [row for prompt in prompts for row in groups[prompt]]
-    before, owner = [], []
-    for place, (row, path) in enumerate(zip(rows, tree.places(tree.depth - 1), strict=True)):
-        first = len(row.prompt_ids)
-        before.append(torch.from_numpy(path[first - 1 : first - 1 + len(row.ids)]))
-        owner.extend([place] * len(row.ids))
+def _computed(row: Row) -> tuple[int, ...]:
+    return row.prompt_ids + row.ids[:-1]
+
+
+def _pack(rows: Sequence[Row], device: torch.device | str) -> Pack:
+    prompts = list(dict.fromkeys(row.prompt_ids for row in rows))
+    # prompts first: runs of like length share a product, and a prompt with its first response would be a long one
+    tree = TokenTrie([*prompts, *map(_computed, rows)], device)
+    paths = tree.places[len(prompts) :]
+    before = [path[len(row.prompt_ids) - 1 :] for row, path in zip(rows, paths, strict=True)]
 
     def flat(field: str) -> Tensor:
         return torch.tensor([x for row in rows for x in getattr(row, field)], dtype=torch.float32, device=device)
 
     return Pack(
         tree=tree,
-        before_M=torch.cat(before).to(device),
+        before_M=torch.from_numpy(np.concatenate(before)).to(device),
         targets_M=torch.tensor([i for row in rows for i in row.ids], device=device),
-        row_M=torch.tensor(owner, device=device),
+        row_M=torch.tensor([place for place, row in enumerate(rows) for _ in row.ids], device=device),
         rl_M=flat("rl"),
         ce_M=flat("ce"),
         logprobs_M=flat("logprobs"),

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from whetstone.errors import WorkFailed
 from whetstone.models.decoder import Decoder
+from whetstone.runs.allocator import keep_freed_memory
+from whetstone.training.determinism import deterministic
 from whetstone.training.logprobs import token_logprobs
 from whetstone.training.objectives import Objective, log_ratio
 from whetstone.training.rows import Pack, Row, packs
@@ -68,6 +70,8 @@ class Trainer:
         self.max_tokens = max_tokens
         self.temperature = temperature
         self.steps = 0
+        if model.device.type == "cpu":
+            keep_freed_memory()
         self.parameters = dict(parameters)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name in self.parameters)
@@ -81,6 +85,10 @@ class Trainer:
             rl_tokens=sum(1 for row in rows for weight in row.rl if weight),
             ce_tokens=sum(1 for row in rows for weight in row.ce if weight),
         )
+        with deterministic(self.model.device):
+            return self._step(rows, objective, totals)
+
+    def _step(self, rows: Sequence[Row], objective: Objective, totals: _Totals) -> StepResult:
         self.optimizer.zero_grad(set_to_none=True)
         for pack in packs(rows, self.max_tokens, self.model.device):
             self._accumulate(pack, objective, totals)
@@ -102,8 +110,9 @@ class Trainer:
         """The work of a step without its effect, to time it."""
         # at least one, so that a batch without signal costs what one with signal will
         totals = _Totals(rl_tokens=max(1, sum(1 for row in rows for weight in row.rl if weight)), ce_tokens=0)
-        for pack in packs(rows, self.max_tokens, self.model.device):
-            self._accumulate(pack, objective, totals)
+        with deterministic(self.model.device):
+            for pack in packs(rows, self.max_tokens, self.model.device):
+                self._accumulate(pack, objective, totals)
         self.optimizer.zero_grad(set_to_none=True)
 
     def skip(self) -> StepResult:
@@ -114,9 +123,10 @@ class Trainer:
 
     def _accumulate(self, pack: Pack, objective: Objective, totals: _Totals) -> None:
         hidden_ND = self.model(pack.tree.ids_N, pack.tree.positions_N, pack.tree)
+        place_U, place_M = pack.before_M.unique(return_inverse=True)
         # logits are linear in the hidden state, so dividing that is dividing them
-        hidden_MD = hidden_ND.index_select(0, pack.before_M).float() / self.temperature
-        logprobs_M, entropy_M = token_logprobs(hidden_MD, self.model.head_weight_VD, pack.targets_M)
+        hidden_UD = hidden_ND.index_select(0, place_U).float() / self.temperature
+        logprobs_M, entropy_M = token_logprobs(hidden_UD, self.model.head_weight_VD, pack.targets_M, place_M)
         loss = logprobs_M.new_zeros(())
         counted_M = pack.rl_M != 0
         if totals.rl_tokens:
