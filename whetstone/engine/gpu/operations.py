@@ -15,7 +15,7 @@ from torch import Tensor
 
 from whetstone.engine import sampling
 from whetstone.engine.step import BLOCK
-from whetstone.models.decoder import rotate
+from whetstone.models.fused import rotate
 
 SPLIT = 256  # tokens of context that one program goes through while decoding; fixed, so results do not depend on it
 
