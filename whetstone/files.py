@@ -15,6 +15,11 @@ from whetstone.errors import WorkFailed
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
+def cache_folder() -> Path:
+    """$WHETSTONE_CACHE, else ~/.cache/whetstone: what can be made again. Not created here."""
+    return Path(os.environ.get("WHETSTONE_CACHE") or Path.home() / ".cache" / "whetstone")
+
+
 @contextmanager
 def disk_full_is_work_failed(path: Path, saved: str) -> Iterator[None]:
     """Turn "no space left" inside the block into one clear line.

@@ -6,6 +6,7 @@ import pytest
 
 from whetstone import cli
 from whetstone.cli import doctor
+from whetstone.engine.native import reason
 
 
 def findings(**changes: Any) -> dict[str, Any]:
@@ -15,6 +16,7 @@ def findings(**changes: Any) -> dict[str, Any]:
         "threads": 2,
         "speed": {"matmul_gflops": 100.0, "bandwidth_gb_s": 20.0},
         "gpu_speed": None,
+        "no_kernel": None,
         "disk_free": 50.0,
         "cache": "/cache",
         "weights": ["smollm2-135m"],
@@ -31,7 +33,7 @@ def test_json_is_json(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkey
     assert found["speed"]["matmul_gflops"] > 0
     assert found["weights"] == [] and found["cache"] == str(tmp_path / "cache")
     assert found["next"][-1].startswith("ready")
-    assert not (tmp_path / "cache").exists()
+    assert found["no_kernel"] == reason()
 
 
 def test_all_well_says_how_to_start() -> None:

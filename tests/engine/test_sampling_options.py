@@ -142,6 +142,7 @@ def test_rows_with_options_do_not_disturb_their_neighbours() -> None:
         {"temperature": -0.1},
         {"temperature": float("nan")},
         {"temperature": float("inf")},
+        {"temperature": 1e-9},
         {"top_k": -1},
         {"top_p": 0.0},
         {"top_p": 1.1},

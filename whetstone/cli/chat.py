@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from whetstone.cli.options import MODEL_HELP, Device
+from whetstone.cli.options import MODEL_HELP, Device, Weights
 
 
 def chat(
@@ -21,6 +21,7 @@ def chat(
     seed: Annotated[int | None, typer.Option(min=0, help="The same answers again.")] = None,
     api_key_file: Annotated[Path | None, typer.Option(help="A file with the server's key.")] = None,
     device: Device = "cpu",
+    weights: Weights = "auto",
 ) -> None:
     """Talk to a model. Ctrl-C stops an answer, Ctrl-D leaves, /help tells the commands.
 
@@ -28,7 +29,7 @@ def chat(
     """
     from contextlib import ExitStack, suppress
 
-    from whetstone.serving.start import need_extra, read_keys
+    from whetstone.serving.start import engine_maker, need_extra, read_keys
 
     need_extra()
     from whetstone.errors import UsageError
@@ -44,7 +45,8 @@ def chat(
         else:
             from whetstone.serving.server import Background, Server, Settings
 
-            url = stack.enter_context(Background(Server([model], settings=Settings(port=0), device=device))).url + "/v1"
+            server = Server([model], None, Settings(port=0), device, engine_maker(weights))
+            url = stack.enter_context(Background(server)).url + "/v1"
         api = Api(url, keys[0] if keys else None)
         known = api.models()
         if name is not None and name not in known:

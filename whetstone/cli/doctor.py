@@ -34,7 +34,8 @@ def examine() -> dict[str, Any]:
     """All findings as plain JSON; bytes in GiB, matmul in GFLOP/s, bandwidth in GB/s."""
     import torch
 
-    from whetstone.models.hub import cache_folder
+    from whetstone.engine.native import reason
+    from whetstone.files import cache_folder
     from whetstone.runs import machine, provenance
 
     hardware = machine.describe()
@@ -49,6 +50,7 @@ def examine() -> dict[str, Any]:
         "speed": {"matmul_gflops": round(speed.matmul, 1), "bandwidth_gb_s": round(speed.bandwidth, 1)},
         "gpu_speed": gpu_speed
         and {"matmul_gflops": round(gpu_speed.matmul), "bandwidth_gb_s": round(gpu_speed.bandwidth)},
+        "no_kernel": reason(),  # builds it where that was not done yet
         "device": device,
         "cache": str(cache),
         "disk_free": round(machine.free_disk_bytes(cache) / machine.GIB, 1),
@@ -92,6 +94,7 @@ def lines(findings: dict[str, Any]) -> list[tuple[str, str]]:
             f"{hardware['cpu']}, {hardware['cores']} cores, {findings['threads']} threads in torch",
         ),
         ("speed", f"{speed['matmul_gflops']} GFLOP/s fp32, {speed['bandwidth_gb_s']} GB/s"),
+        ("CPU kernel", "ready" if findings["no_kernel"] is None else f"none, torch computes: {findings['no_kernel']}"),
         ("memory", f"{hardware['memory']:.0f} GiB"),
         ("GPU", gpu),
         ("cache", f"{findings['cache']} ({findings['disk_free']} GiB free)"),

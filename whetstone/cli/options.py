@@ -36,4 +36,8 @@ EndpointFile = Annotated[
 BackendName = Annotated[str, typer.Option("--backend", help="For weights: local, or vllm where it is installed.")]
 Task = Annotated[str, typer.Option(help="A built-in task, or your own as file.py:Class.")]
 Level = Annotated[int | None, typer.Option(help="Difficulty; the task's own default otherwise.")]
+Weights = Annotated[
+    str,
+    typer.Option(help="How the engine keeps weights: auto (exact), or on a CPU bf16 or int8 (quicker, a little off)."),
+]
 Device = Annotated[str, typer.Option(help="cpu or cuda.", callback=_known_device)]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from whetstone.cli.options import MODEL_HELP, Device
+from whetstone.cli.options import MODEL_HELP, Device, Weights
 
 
 def serve(
@@ -29,6 +29,7 @@ def serve(
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer that may be asked for.")] = None,
     cache_gib: Annotated[float, typer.Option(min=0.01, help="Memory for keys and values, for each model.")] = 4.0,
     device: Device = "cpu",
+    weights: Weights = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the address and names as JSON when ready.")] = False,
 ) -> None:
     """Serve models by OpenAI's API: chat, completions, embeddings, tools, structured output.
@@ -37,12 +38,9 @@ def serve(
     """
     import json
 
-    from whetstone.serving.start import adapter_folders, need_extra, read_keys
+    from whetstone.serving.start import adapter_folders, engine_maker, need_extra, read_keys
 
     need_extra()
-    from functools import partial
-
-    from whetstone.engine.engine import Engine
     from whetstone.serving.limits import Limits
     from whetstone.serving.server import Server, Settings
 
@@ -54,8 +52,7 @@ def serve(
         tuple(allow_origin or ()),
         limits=Limits(queue=queue, answer_tokens=max_tokens),
     )
-    make_engine = partial(Engine, cache_bytes=int(cache_gib * 2**30))
-    server = Server(models, adapter_folders(adapter or ()), settings, device, make_engine)
+    server = Server(models, adapter_folders(adapter or ()), settings, device, engine_maker(weights, cache_gib))
 
     def ready() -> None:
         line = json.dumps({"url": server.url, "models": server.models})

@@ -70,7 +70,8 @@ class Engine:
         self.weight_version = 0
         self.guess = guess
         self.stats = Stats()
-        blocks = max(2, cache_bytes // (model.config.kv_bytes_per_token * BLOCK))
+        per_token = model.config.kv_bytes_per_token * model.compute_dtype.itemsize // 4
+        blocks = max(2, cache_bytes // (per_token * BLOCK))
         self.runner = (runner or runner_for(model))(model, blocks)
         self.pool = BlockPool(blocks)
         tokens = CHUNK.get(model.device.type, CHUNK["cpu"]) if chunk is None else chunk

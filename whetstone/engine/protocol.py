@@ -70,11 +70,12 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         limits = {
-            "temperature must be 0 or more, and finite": 0 <= self.temperature < float("inf"),
+            "temperature must be 0 (greedy) or from 0.0001 to 10000": self.temperature == 0
+            or 1e-4 <= self.temperature <= 1e4,
             "top_k must be 0 (off) or more": self.top_k >= 0,
             "top_p must be above 0 and at most 1": 0 < self.top_p <= 1,
             "min_p must be from 0 to 1": 0 <= self.min_p <= 1,
-            "repetition_penalty must be above 0": self.repetition_penalty > 0,
+            "repetition_penalty must be from 0.01 to 100": 0.01 <= self.repetition_penalty <= 100,
             "top_logprobs must be 0 or more": self.top_logprobs >= 0,
         }
         for rule, kept in limits.items():

@@ -12,7 +12,6 @@ runs that want the same one wait for each other.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -27,6 +26,7 @@ from pathlib import Path
 import filelock
 
 from whetstone.errors import UsageError, WorkFailed
+from whetstone.files import cache_folder
 from whetstone.models.files import read_json
 from whetstone.models.gguf_file import convert_to_folder
 
@@ -42,11 +42,6 @@ Say = Callable[[str], None]
 
 def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def cache_folder() -> Path:
-    """$WHETSTONE_CACHE, else ~/.cache/whetstone. Not created here."""
-    return Path(os.environ.get("WHETSTONE_CACHE") or Path.home() / ".cache" / "whetstone")
 
 
 def is_endpoint(spec: str) -> bool:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from whetstone.errors import UsageError
 
 if TYPE_CHECKING:
+    from whetstone.engine.engine import Engine
+    from whetstone.models.decoder import Decoder
+    from whetstone.serving.models import MakeEngine
     from whetstone.serving.server import Background
 
 EXTRA = "fastapi", "starlette", "uvicorn", "llguidance"
@@ -22,6 +25,7 @@ def serve(
     port: int = 8000,
     api_keys: Iterable[str] = (),
     device: str = "cpu",
+    weights: str = "auto",
 ) -> Background:
     """Serve models by OpenAI's API in a thread of this process, until `stop()` or the end of a `with` block.
 
@@ -32,6 +36,7 @@ def serve(
         models: as `whet serve` takes them; NAME=MODEL chooses a name.
         adapters: name -> folder of a LoRA adapter.
         port: 0 takes a free one.
+        weights: how the engine keeps them; "bf16" and "int8" are quicker on a CPU and a little off.
         api_keys: one of them is needed then; without any, only this machine can be served.
 
     Raises:
@@ -40,7 +45,21 @@ def serve(
     need_extra()
     from whetstone.serving.server import Background, Server, Settings
 
-    return Background(Server(models, adapters, Settings(host, port, tuple(api_keys)), device))
+    settings = Settings(host, port, tuple(api_keys))
+    return Background(Server(models, adapters, settings, device, engine_maker(weights)))
+
+
+def engine_maker(weights: str = "auto", cache_gib: float = 6.0) -> MakeEngine:
+    """What gives a model its engine: how weights are kept ("auto", "fp32", "bf16", "int8"; see docs/serve.md) and the
+    memory for the cache. Guessing tokens from the text is on: it costs little and never changes an answer."""
+    from whetstone.engine.engine import Engine
+    from whetstone.engine.runners import runner_for
+
+    def make(model: Decoder) -> Engine:
+        runner = runner_for(model, weights)
+        return Engine(model, cache_bytes=int(cache_gib * 2**30), runner=runner, guess=True)
+
+    return make
 
 
 def need_extra() -> None:

@@ -28,7 +28,7 @@ import filelock
 import torch
 
 from whetstone.engine.native.interface import declare
-from whetstone.models.hub import cache_folder
+from whetstone.files import cache_folder
 
 SOURCES = ("kernel.cpp", "attention.h", "gemm.h", "pack.h", "simd.h", "step.h", "team.h")
 COMPILERS = ("g++", "c++", "clang++")
