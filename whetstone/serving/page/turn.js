@@ -117,12 +117,14 @@ export class Turn {
 const percent = (logprob) => `${(100 * Math.exp(logprob)).toFixed(1)} %`;
 
 function showTip(span, token) {
-  const rows = token.top_logprobs?.some((other) => other.token === token.token)
-    ? token.top_logprobs : [token, ...(token.top_logprobs ?? [])];
+  const others = token.top_logprobs ?? [];
+  // several tokens may read alike, so the name alone does not tell which one was chosen
+  const chosen = others.findIndex((other) => other.token === token.token && other.logprob === token.logprob);
+  const rows = chosen < 0 ? [token, ...others] : others;
   const table = document.createElement("table");
-  for (const other of rows) {
+  for (const [place, other] of rows.entries()) {
     const row = table.insertRow();
-    row.className = other.token === token.token ? "chosen" : "";
+    row.className = place === Math.max(chosen, 0) ? "chosen" : "";
     row.insertCell().textContent = JSON.stringify(other.token);
     row.insertCell().textContent = percent(other.logprob);
   }
