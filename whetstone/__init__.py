@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from whetstone.engine.backends import Source
-    from whetstone.engine.endpoint import Endpoint
     from whetstone.engine.engine import Engine
     from whetstone.engine.generate import Answer, sample
     from whetstone.engine.protocol import Completion, Request, Sampler, SamplingParams
+    from whetstone.engine.remote.endpoint import Endpoint
     from whetstone.errors import UsageError, WorkFailed
     from whetstone.evals.evaluate import evaluate
     from whetstone.models.loading import load

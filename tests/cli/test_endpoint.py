@@ -12,7 +12,7 @@ import pytest
 
 import whetstone as wh
 from tests.cli.process import start, whet
-from tests.engine.loopback import NAME, Loopback, Reply, error, loopback
+from tests.engine.remote.loopback import NAME, Loopback, Reply, error, loopback
 from tests.tiny import digit_task, tiny_folder, tiny_model
 
 SECRET = "sk-very-secret-0123456789"

@@ -8,9 +8,9 @@ import pytest
 
 from tests.tiny import tiny_folder
 from whetstone.engine.backends import Source
-from whetstone.engine.endpoint import Endpoint
-from whetstone.engine.endpoint_settings import EndpointSettings
 from whetstone.engine.engine import Engine
+from whetstone.engine.remote.endpoint import Endpoint
+from whetstone.engine.remote.settings import EndpointSettings
 from whetstone.errors import UsageError
 from whetstone.models.hub import resolve
 

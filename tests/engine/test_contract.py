@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.engine.loopback import NAME, loopback
+from tests.engine.remote.loopback import NAME, loopback
 from tests.tiny import tiny_folder, tiny_model, tiny_tokenizer
 from whetstone.engine.backends import Backend, Source
-from whetstone.engine.endpoint import Endpoint
 from whetstone.engine.engine import Engine
 from whetstone.engine.protocol import Completion, Request, SamplingParams
+from whetstone.engine.remote.endpoint import Endpoint
 from whetstone.engine.vllm_backend import VllmEngine
 from whetstone.errors import UsageError
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whetstone.engine.credentials import ApiKey
 from whetstone.engine.protocol import Request, Sampler
+from whetstone.engine.remote.credentials import ApiKey
 from whetstone.errors import UsageError
 from whetstone.models.hub import is_endpoint, resolve
 from whetstone.models.loading import load
@@ -37,7 +37,7 @@ class Backend:
 
     def facts(self) -> dict[str, Any] | None:
         """What a report should say about it; None for the local engine, about which the model says all."""
-        from whetstone.engine.endpoint import Endpoint
+        from whetstone.engine.remote.endpoint import Endpoint
 
         if isinstance(self.sampler, Endpoint):
             return self.sampler.facts()
@@ -92,8 +92,8 @@ class Source:
         return Backend(Engine(loaded.model), loaded.tokenizer, loaded.model.config.max_positions)
 
     def _endpoint(self) -> Backend:
-        from whetstone.engine.endpoint import Endpoint, checked_address, is_loopback
-        from whetstone.engine.endpoint_settings import EndpointSettings
+        from whetstone.engine.remote.endpoint import Endpoint, checked_address, is_loopback
+        from whetstone.engine.remote.settings import EndpointSettings
 
         address = checked_address(self.model)
         settings = EndpointSettings() if self.settings is None else EndpointSettings.load(self.settings)

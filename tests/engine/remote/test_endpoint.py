@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engine.loopback import NAME, Asked, Reply, Trouble, error, in_turn, loopback
-from whetstone.engine import delivery, pace
-from whetstone.engine.endpoint import GIVE_UP_AFTER, Endpoint, is_loopback
-from whetstone.engine.endpoint_settings import EndpointSettings
+from tests.engine.remote.loopback import NAME, Asked, Reply, Trouble, error, in_turn, loopback
 from whetstone.engine.protocol import Completion, Request, SamplingParams
+from whetstone.engine.remote import delivery, pace
+from whetstone.engine.remote.endpoint import GIVE_UP_AFTER, Endpoint, is_loopback
+from whetstone.engine.remote.settings import EndpointSettings
 from whetstone.errors import UsageError
 
 QUICK = EndpointSettings(backoff=0.01, retries=3)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from whetstone.engine.usage import Prices
+from whetstone.engine.remote.usage import Prices
 from whetstone.errors import UsageError
 
 # What the request says by itself, and what has no business in a file of settings.

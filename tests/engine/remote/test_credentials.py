@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.loopback import NAME, Asked, Reply, error, loopback
+from tests.engine.remote.loopback import NAME, Asked, Reply, error, loopback
 from whetstone.engine.backends import Source
-from whetstone.engine.credentials import VARIABLE, ApiKey
-from whetstone.engine.endpoint import Endpoint
-from whetstone.engine.endpoint_settings import EndpointSettings
 from whetstone.engine.protocol import Request, SamplingParams
+from whetstone.engine.remote.credentials import VARIABLE, ApiKey
+from whetstone.engine.remote.endpoint import Endpoint
+from whetstone.engine.remote.settings import EndpointSettings
 from whetstone.errors import UsageError
 
 SECRET = "sk-very-secret-0123456789"

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from whetstone.engine.endpoint_settings import EndpointSettings
 from whetstone.engine.protocol import Finish, Request, SamplingParams
+from whetstone.engine.remote.settings import EndpointSettings
 from whetstone.errors import UsageError
 
 # Servers know signed 64-bit seeds at most, and to some a negative one means "by chance".

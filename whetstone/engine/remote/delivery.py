@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import httpx
 
-from whetstone.engine import wire
-from whetstone.engine.credentials import VARIABLE, ApiKey
-from whetstone.engine.endpoint_settings import EndpointSettings
-from whetstone.engine.pace import Pace, backoff, retry_after
-from whetstone.engine.usage import Usage
+from whetstone.engine.remote import wire
+from whetstone.engine.remote.credentials import VARIABLE, ApiKey
+from whetstone.engine.remote.pace import Pace, backoff, retry_after
+from whetstone.engine.remote.settings import EndpointSettings
+from whetstone.engine.remote.usage import Usage
 
 LARGEST_RESPONSE = 32 << 20  # bytes; the largest honest answer, 128 choices with log-probabilities, is far below
 WORTH_REPEATING = frozenset({408, 409, 425, 429})  # and everything from 500 on

@@ -20,12 +20,12 @@ from typing import Any
 
 import httpx
 
-from whetstone.engine import wire
-from whetstone.engine.credentials import ApiKey
-from whetstone.engine.delivery import Delivery, Undelivered
-from whetstone.engine.endpoint_settings import EndpointSettings
 from whetstone.engine.protocol import Completion, Progress, Request, SamplingParams
-from whetstone.engine.usage import Usage
+from whetstone.engine.remote import wire
+from whetstone.engine.remote.credentials import ApiKey
+from whetstone.engine.remote.delivery import Delivery, Undelivered
+from whetstone.engine.remote.settings import EndpointSettings
+from whetstone.engine.remote.usage import Usage
 from whetstone.errors import UsageError
 
 # So many failures in a row, each after its retries, and the rest is not asked any more.

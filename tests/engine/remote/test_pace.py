@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whetstone.engine.pace import MINUTE, Pace, backoff, retry_after
+from whetstone.engine.remote.pace import MINUTE, Pace, backoff, retry_after
 
 work = st.lists(st.tuples(st.floats(0, 40), st.floats(0.5, 12)), min_size=1, max_size=30)
 
