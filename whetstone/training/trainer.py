@@ -92,19 +92,25 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         for pack in packs(rows, self.max_tokens, self.model.device):
             self._accumulate(pack, objective, totals)
-        norm = float(torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.clip_norm))
+        norm = self._gradient_norm()
         if not math.isfinite(norm) or not math.isfinite(totals.loss):
             self.optimizer.zero_grad(set_to_none=True)
             raise WorkFailed(
                 f"step {self.steps + 1}: the loss or its gradient is not finite (gradient norm {norm}); "
                 "start again with a lower --learning-rate (the last checkpoint is intact)"
             )
+        if norm > self.clip_norm:  # most steps are spared a pass over all gradients
+            torch.nn.utils.clip_grads_with_norm_(self.parameters.values(), self.clip_norm, torch.tensor(norm))
         rate = self.schedule.rate(self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.steps += 1
         return totals.result(norm, rate)
+
+    def _gradient_norm(self) -> float:
+        gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
+        return float(torch.nn.utils.get_total_norm(gradients))
 
     def rehearse(self, rows: Sequence[Row], objective: Objective) -> None:
         """The work of a step without its effect, to time it."""
