@@ -49,7 +49,8 @@ def gradients_of(rows: list[Row], objective: Objective, **options: object) -> tu
 
 def assert_close(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
     assert ours.keys() == theirs.keys()
-    largest = max(float(gradient.abs().max()) for gradient in theirs.values())
+    # rows that pull in opposite directions may cancel: what is left then is rounding of rows that are of size one
+    largest = max(0.1, *(float(gradient.abs().max()) for gradient in theirs.values()))
     for name, gradient in ours.items():
         torch.testing.assert_close(gradient, theirs[name], rtol=1e-4, atol=1e-6 * largest, msg=name)
 
