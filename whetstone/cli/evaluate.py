@@ -16,7 +16,8 @@ def evaluate(
     n: Annotated[int, typer.Option("--n", min=1, help="Different problems.")] = 500,
     samples: Annotated[int, typer.Option(min=1, help="Answers per problem; several give pass@k.")] = 1,
     temperature: Annotated[
-        float | None, typer.Option(min=0.0, help="0 is greedy.", show_default="0 for one answer, 1 for several")
+        float | None,
+        typer.Option(min=0.0, max=100.0, help="0 is greedy.", show_default="0 for one answer, 1 for several"),
     ] = None,
     style: Annotated[str, typer.Option(help="Prompt style.")] = "only",
     seed: Annotated[int, typer.Option(help="Its key draws the problems: another seed, other problems.")] = 0,

@@ -14,7 +14,7 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="What to ask; - reads standard input.")],
     system: Annotated[str | None, typer.Option(help="System message.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.0,
+    temperature: Annotated[float, typer.Option(min=0.0, max=100.0, help="0 is greedy.")] = 0.0,
     n: Annotated[int, typer.Option("--n", min=1, help="How many answers.")] = 1,
     seed: Annotated[int, typer.Option(min=0, max=2**63, help="Other seeds, other samples.")] = 0,
     device: Device = "cpu",

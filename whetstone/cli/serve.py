@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from whetstone.cli.options import MODEL_HELP, Device, Weights
+from whetstone.serving.start import CACHE_GIB
 
 
 def serve(
@@ -27,7 +28,7 @@ def serve(
     allow_origin: Annotated[list[str] | None, typer.Option(help="A web page that may ask; repeatable.")] = None,
     queue: Annotated[int, typer.Option(min=1, help="Prompts that may run and wait; the next gets 429.")] = 256,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer that may be asked for.")] = None,
-    cache_gib: Annotated[float, typer.Option(min=0.01, help="Memory for keys and values, for each model.")] = 4.0,
+    cache_gib: Annotated[float, typer.Option(min=0.01, help="Memory for keys and values, for each model.")] = CACHE_GIB,
     device: Device = "cpu",
     weights: Weights = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the address and names as JSON when ready.")] = False,

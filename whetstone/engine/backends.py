@@ -10,7 +10,7 @@ from whetstone.engine.protocol import Request, Sampler
 from whetstone.engine.remote.credentials import ApiKey
 from whetstone.errors import UsageError
 from whetstone.models.hub import is_endpoint, resolve
-from whetstone.models.loading import load
+from whetstone.models.loading import Loaded, load
 from whetstone.models.tokenizer import Tokenizer
 from whetstone.tasks.task import Message
 
@@ -42,6 +42,14 @@ class Backend:
         if isinstance(self.sampler, Endpoint):
             return self.sampler.facts()
         return None
+
+
+def local(loaded: Loaded) -> Backend:
+    """The engine on a model that is loaded."""
+    from whetstone.engine.engine import Engine
+
+    engine = Engine(loaded.model)
+    return Backend(engine, loaded.tokenizer, engine.capacity)
 
 
 @dataclass(frozen=True)
@@ -86,10 +94,7 @@ class Source:
             return self._endpoint()
         if self.backend == "vllm":
             return self._vllm()
-        from whetstone.engine.engine import Engine
-
-        loaded = load(self.model, self.device)
-        return Backend(Engine(loaded.model), loaded.tokenizer, loaded.model.config.max_positions)
+        return local(load(self.model, self.device))
 
     def _endpoint(self) -> Backend:
         from whetstone.engine.remote.endpoint import Endpoint, checked_address, is_loopback

@@ -21,7 +21,6 @@ class BlockPool:
     def __init__(self, count: int, keep: int | None = None) -> None:
         self.count = count
         self.keep = count // 4 if keep is None else keep
-        self.hits = 0  # blocks found again
         # the most recently freed block goes first: its memory is warm, and untouched memory stays untouched
         self._free = list(range(count - 1, -1, -1))
         self._references = [0] * count
@@ -96,7 +95,6 @@ class BlockPool:
             before = self._serial_of[block]
             blocks.append(block)
             serials.append(before)
-        self.hits += len(blocks)
         return blocks, serials
 
     def forget_all(self) -> None:

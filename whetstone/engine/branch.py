@@ -33,7 +33,7 @@ class Job:
     request: Request
     params: SamplingParams
     listener: Listener
-    cached_tokens: int = 0  # of the prompt, found computed when the job was first admitted
+    cached_tokens: int | None = None  # of the prompt, found computed when the job was first admitted
 
 
 @dataclass(eq=False)
@@ -74,6 +74,11 @@ class Branch:
         return len(self.job.request.prompt_ids)
 
     @property
+    def said(self) -> int:
+        """How many tokens the answer has so far."""
+        return len(self.ids) - self.prompt_tokens
+
+    @property
     def generated(self) -> list[int]:
         """The answer's tokens so far."""
         return self.ids[self.prompt_tokens :]
@@ -105,5 +110,4 @@ class Branch:
             serials=list(self.serials),
             computed=self.computed,
             constraint=None if self.constraint is None else self.constraint.fork(),
-            lookup=None if self.lookup is None else self.lookup.fork(),
         )

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from whetstone.engine.blocks import BlockPool
 from whetstone.engine.branch import Branch, Job, Listener, Sequence
-from whetstone.engine.protocol import Completion, Finish, Progress, Request, SamplingParams, TopLogprobs
+from whetstone.engine.collect import Collector
+from whetstone.engine.protocol import Completion, Finish, Progress, Request, SamplingParams
 from whetstone.engine.runners import MakeRunner, runner_for
 from whetstone.engine.sampling import Choice, Row, choose, uniforms
 from whetstone.engine.scheduler import Scheduler, as_step
@@ -64,8 +65,12 @@ class Engine:
         guess: bool = False,
         chunk: int | None = None,
     ) -> None:
-        """`runner(model, blocks)` computes the steps (by default the one that suits the model); `guess` turns prompt
+        """`max_rows`: sequences that run at once; `chunk`: tokens of prompts in one step; both at least 1.
+
+        `runner(model, blocks)` computes the steps (by default the one that suits the model); `guess` turns prompt
         lookup on for small batches."""
+        if max_rows < 1 or (chunk is not None and chunk < 1):
+            raise ValueError("max_rows and chunk are at least 1")
         self.model = model
         self.weight_version = 0
         self.guess = guess
@@ -88,11 +93,15 @@ class Engine:
         return min(self.model.config.max_positions, self.pool.count * BLOCK)
 
     def check(self, request: Request, params: SamplingParams) -> None:
-        """Raises ValueError for an empty prompt, an unknown token, no seed, or a request that could never fit."""
+        """Raises ValueError for an empty prompt, an unknown token, no seed or one that is no 64-bit number, and for a
+        request that the cache could never hold."""
         if not request.prompt_ids or not request.seeds or params.max_new_tokens < 1:
             raise ValueError("every request needs a token and a seed, and max_new_tokens must be at least 1")
-        if not 0 <= min(request.prompt_ids) <= max(request.prompt_ids) < self.model.config.vocab_size:
-            raise ValueError(f"token ids go from 0 to {self.model.config.vocab_size - 1}")
+        if not 0 <= min(request.seeds) <= max(request.seeds) < 2**64:
+            raise ValueError("seeds go from 0 to 2**64 - 1")
+        known = range(self.model.config.vocab_size)
+        if not all(token in known for token in (*request.prompt_ids, *params.logit_bias)):
+            raise ValueError(f"token ids go from 0 to {len(known) - 1}")
         room = len(request.prompt_ids) + params.max_new_tokens
         if room > self.pool.count * BLOCK:
             raise ValueError(f"the request may take {room} tokens, but the cache holds {self.pool.count * BLOCK}")
@@ -101,14 +110,17 @@ class Engine:
         """Queue one request; `step` does the work and `listener` hears of it. Raises ValueError as `check` does."""
         self.check(request, params)
         job = Job(request, params, listener)
+        sequences = [Sequence(job, member, seed) for member, seed in enumerate(request.seeds)]
+        most = self.scheduler.max_rows
+        branches = [
+            Branch(job, list(request.prompt_ids), sequences[first : first + most])
+            for first in range(0, len(sequences), most)
+        ]
+        for branch in branches:
+            branch.constraint = None if params.constraint is None else params.constraint.fork()
+        self.scheduler.waiting.extend(branches)
         self.stats.requests += 1
         self.stats.prompt_tokens += len(request.prompt_ids)
-        sequences = [Sequence(job, member, seed) for member, seed in enumerate(request.seeds)]
-        for first in range(0, len(sequences), self.scheduler.max_rows):
-            branch = Branch(job, list(request.prompt_ids), sequences[first : first + self.scheduler.max_rows])
-            branch.constraint = None if params.constraint is None else params.constraint.fork()
-            branch.lookup = PromptLookup(request.prompt_ids) if self._may_guess(params) else None
-            self.scheduler.waiting.append(branch)
         return job
 
     def cancel(self, job: Job) -> None:
@@ -121,28 +133,39 @@ class Engine:
         self.pool.forget_all()
 
     def step(self) -> bool:
-        """Compute one step and tell the listeners; False when there was nothing to do.
+        """Compute one step and tell the listeners; False when there was nothing to do, or no room to do it in now.
 
-        Raises WorkFailed for a model whose output is not a number.
+        Raises WorkFailed for a model whose output is not a number. Whatever interrupts a step, nothing that was only
+        planned is taken for computed afterwards.
         """
-        began = time.perf_counter()
         if self.scheduler.idle:
             return False
+        began = time.perf_counter()
+        try:
+            return self._step()
+        except BaseException:
+            self.scheduler.start_over()
+            raise
+        finally:
+            self.stats.seconds += time.perf_counter() - began
+
+    def _step(self) -> bool:
         if self.runner.refresh():
             self.scheduler.start_over()
         self._guess()
         works = self.scheduler.plan()
+        if not works:
+            return False
         step = as_step(works)
-        with torch.inference_mode():
-            logits_MV = self.runner.run(step)
         self.stats.steps += 1
         self.stats.computed_tokens += step.rows
-        self.stats.cached_tokens, self.stats.preemptions = BLOCK * self.pool.hits, self.scheduler.preempted
-        ready = [work.branch for work in works if work.ready]
-        if ready:
-            with torch.inference_mode():
+        self.stats.cached_tokens = BLOCK * self.scheduler.found_blocks
+        self.stats.preemptions = self.scheduler.preempted
+        with torch.inference_mode():
+            logits_MV = self.runner.run(step)
+            ready = [work.branch for work in works if work.ready]
+            if ready:
                 self._choose(ready, logits_MV)
-        self.stats.seconds += time.perf_counter() - began
         return True
 
     def sample(
@@ -150,7 +173,7 @@ class Engine:
     ) -> list[list[Completion]]:
         """See `Sampler.sample`. Raises ValueError for an empty prompt or a request that could never fit, WorkFailed
         for a model whose output is not a number."""
-        collector = _Collector(requests, progress)
+        collector = Collector(requests, progress)
         jobs = []
         try:
             for place, request in enumerate(requests):
@@ -164,16 +187,14 @@ class Engine:
             raise
         return collector.completions
 
-    def _may_guess(self, params: SamplingParams) -> bool:
-        return self.guess and not params.edits
-
     def _guess(self) -> None:
         running = self.scheduler.running
-        few = sum(len(branch.sequences) for branch in running) <= GUESSING_BRANCHES
+        few = self.guess and sum(len(branch.sequences) for branch in running) <= GUESSING_BRANCHES
         for branch in running:
             branch.draft = []
-            left = branch.params.max_new_tokens - len(branch.generated)
-            if few and branch.lookup is not None and branch.computed == len(branch.ids) - 1 and left > 1:
+            left = branch.params.max_new_tokens - branch.said
+            if few and not branch.params.edits and branch.computed == len(branch.ids) - 1 and left > 1:
+                branch.lookup = branch.lookup or PromptLookup(branch.ids)
                 branch.draft = branch.lookup.propose(min(GUESSES, left - 1))
                 self.stats.guessed_tokens += len(branch.draft)
 
@@ -185,13 +206,13 @@ class Engine:
         places: list[int] = []
         stuck: set[Branch] = set()
         for branch in ready:
-            allowed = self._allowed(branch, stuck)
-            said = branch.generated
+            allowed = self._allowed(branch, stuck, logits_MV.shape[1])
+            generated = branch.generated if branch.params.edits else ()
             for guessed in range(len(branch.draft) + 1):
                 row_of_I += [len(rows)] * len(branch.sequences)
-                places += [len(said) + guessed] * len(branch.sequences)
+                places += [branch.said + guessed] * len(branch.sequences)
                 items += branch.sequences
-                rows.append(Row(branch.params, branch.job.request.prompt_ids, said, allowed))
+                rows.append(Row(branch.params, branch.job.request.prompt_ids, generated, allowed))
         seeds = np.array([sequence.seed for sequence in items], dtype=np.uint64)
         choice = choose(logits_MV, rows, row_of_I, uniforms(seeds, np.array(places)), self.runner.block_sums)
         chosen = _Chosen(choice, row_of_I, choice.ids_I.tolist(), choice.logprobs_I.tolist())
@@ -206,16 +227,14 @@ class Engine:
                 self._grow(branch, spans, chosen)
 
     @staticmethod
-    def _allowed(branch: Branch, stuck: set[Branch]) -> np.ndarray | None:
+    def _allowed(branch: Branch, stuck: set[Branch], vocabulary: int) -> np.ndarray | None:
         """What the branch's constraint allows. One that fails, or allows nothing, ends its own branch only."""
         if branch.constraint is None:
             return None
-        try:
+        allowed = np.zeros(0, dtype=bool)
+        with _OwnFailure():
             allowed = branch.constraint.mask()
-        except Exception as error:
-            _log.warning("a constraint failed: %s", error)
-            allowed = np.zeros(0, dtype=bool)
-        if allowed.any():
+        if allowed.any() and len(allowed) <= vocabulary:
             return allowed
         stuck.add(branch)
         return None
@@ -235,9 +254,7 @@ class Engine:
                 return
             tokens = list(followers)
             for token in tokens[1:]:
-                child = branch.fork(followers[token])
-                self.scheduler.fork(branch, child)
-                self._append(child, token)
+                self._fork(branch, followers[token], token)
             branch.sequences = followers[tokens[0]]
             if not self._append(branch, tokens[0]):
                 return
@@ -247,15 +264,24 @@ class Engine:
             branch.computed += 1
             self.stats.guessed_right += 1
 
+    def _fork(self, parent: Branch, sequences: list[Sequence], token: int) -> None:
+        child: Branch | None = None
+        with _OwnFailure():
+            child = parent.fork(sequences)
+        if child is None:
+            for sequence in sequences:
+                self._finish(sequence, "error")
+            return
+        self.scheduler.fork(parent, child)
+        self._append(child, token)
+
     def _append(self, branch: Branch, token: int) -> bool:
         """Add the token to the branch; False when its constraint does not take it, which ends the branch."""
-        try:
+        with _OwnFailure():
             branch.append(token)
-        except Exception as error:
-            _log.warning("a constraint failed: %s", error)
-            self._end([branch], "error")
-            return False
-        return True
+            return True
+        self._end([branch], "error")
+        return False
 
     def _give(self, sequence: Sequence, item: int, chosen: _Chosen) -> bool:
         """Append one token to a sequence; whether it goes on."""
@@ -296,36 +322,14 @@ class _Chosen:
     logprobs: list[float]
 
 
-class _Collector:
-    """Gathers the completions of a call of `sample`."""
+class _OwnFailure:
+    """What a constraint raises, a panic of compiled code included, is told in the log and harms nobody else."""
 
-    def __init__(self, requests: Many[Request], progress: Progress | None) -> None:
-        self._found: list[list[Completion | None]] = [[None] * len(request.seeds) for request in requests]
-        self._progress = progress
-        self._wanted = self.missing = sum(len(each) for each in self._found)
+    def __enter__(self) -> None:
+        pass
 
-    def of(self, place: int) -> Listener:
-        """What listens to request number `place`."""
-        return _Member(self, place)
-
-    def finished(self, place: int, member: int, completion: Completion) -> None:
-        self._found[place][member] = completion
-        self.missing -= 1
-        if self._progress is not None and completion.finish != "cancelled":
-            self._progress(self._wanted - self.missing, self._wanted)
-
-    @property
-    def completions(self) -> list[list[Completion]]:
-        return [[each for each in found if each is not None] for found in self._found]
-
-
-@dataclass
-class _Member:
-    collector: _Collector
-    place: int
-
-    def token(self, member: int, token: int, logprob: float, top: TopLogprobs | None) -> bool:
-        return False
-
-    def finished(self, member: int, completion: Completion) -> None:
-        self.collector.finished(self.place, member, completion)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if error is None or isinstance(error, KeyboardInterrupt | SystemExit):
+            return False
+        _log.warning("a constraint failed: %s", error)
+        return True

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from whetstone.engine.backends import Backend, Source
-from whetstone.engine.engine import Engine
-from whetstone.engine.protocol import Finish, SamplingParams
+from whetstone.engine.backends import Backend, Source, local
+from whetstone.engine.protocol import Finish, Request, SamplingParams
 from whetstone.engine.rollout import completion_text
 from whetstone.errors import UsageError
 from whetstone.models.loading import Loaded
@@ -54,33 +53,45 @@ def sample(
     Raises:
         UsageError: an unknown model, a negative temperature, no room in the model for a prompt and one token.
     """
-    if n < 1 or max_new_tokens < 1 or not temperature >= 0:
-        raise UsageError("n and max_new_tokens are at least 1, and the temperature is not negative")
+    if n < 1 or max_new_tokens < 1 or not 0 <= temperature <= 100:
+        raise UsageError("n and max_new_tokens are at least 1, and the temperature goes from 0 to 100")
     chats = [_chat(prompt, system) for prompt in ([prompts] if isinstance(prompts, str) else prompts)]
     backend = _backend(model, device)
     requests = [
         backend.request(chat, tuple(_seed(seed, place, i) for i in range(n))) for place, chat in enumerate(chats)
     ]
-    if backend.positions is not None:
-        longest = max((len(request.prompt_ids) for request in requests), default=0)
-        if longest >= backend.positions:
-            raise UsageError(
-                f"the prompt has {longest} tokens and the model takes {backend.positions}, its answer included: "
-                "shorten the prompt"
-            )
-        max_new_tokens = min(max_new_tokens, backend.positions - longest)
-    params = SamplingParams(max_new_tokens, temperature, backend.stop_ids)
-    return [
-        [Answer(completion_text(c, backend.tokenizer), c.finish, c.ids, c.logprobs) for c in completions]
-        for completions in backend.sampler.sample(requests, params)
-    ]
+    rooms = [_room(backend, request, max_new_tokens) for request in requests]
+    answers: list[list[Answer]] = [[] for _ in requests]
+    for room in sorted(set(rooms)):  # one, but for prompts near the end of what the model takes
+        places = [place for place, each in enumerate(rooms) if each == room]
+        params = SamplingParams(room, temperature, backend.stop_ids)
+        for place, completions in zip(
+            places, backend.sampler.sample([requests[place] for place in places], params), strict=True
+        ):
+            answers[place] = [
+                Answer(completion_text(c, backend.tokenizer), c.finish, c.ids, c.logprobs) for c in completions
+            ]
+    return answers
+
+
+def _room(backend: Backend, request: Request, wanted: int) -> int:
+    """Tokens that the answer may take. Raises UsageError for a prompt that leaves no room for one."""
+    if backend.positions is None:
+        return wanted
+    asked = len(request.prompt_ids)
+    if asked >= backend.positions:
+        raise UsageError(
+            f"the prompt has {asked} tokens and the model takes {backend.positions}, its answer included: "
+            "shorten the prompt"
+        )
+    return min(wanted, backend.positions - asked)
 
 
 def _backend(model: str | Loaded | Backend, device: str) -> Backend:
     if isinstance(model, str):
         return Source(model, device=device).open()
     if isinstance(model, Loaded):
-        return Backend(Engine(model.model), model.tokenizer, model.model.config.max_positions)
+        return local(model)
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -29,14 +30,16 @@ class Request:
 
 
 class Constraint(Protocol):
-    """Which tokens may come next (structured output). One object follows one text."""
+    """Which tokens may come next (structured output): call `mask`, choose, `accept`, and so on. One object follows one
+    text. What it raises ends that text only."""
 
     def mask(self) -> np.ndarray:
-        """Boolean [V]: True where the token is allowed."""
+        """Boolean [V], V at most the logits' width: True where the token is allowed; stop tokens where the text may end
+        there."""
         ...
 
     def accept(self, token: int) -> None:
-        """The token that was chosen."""
+        """Go on with that token, which `mask` allowed."""
         ...
 
     def fork(self) -> Constraint:
@@ -49,7 +52,8 @@ class SamplingParams:
     """How tokens are chosen. The defaults sample the model's own distribution: training needs it whole, for a
     truncated one biases the policy ratio.
 
-    `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 truncate nothing. `repetition_penalty` divides the
+    `temperature` 0 is greedy, and so is one so small that logits would overflow.
+    `top_k` 0, `top_p` 1 and `min_p` 0 truncate nothing. `repetition_penalty` divides the
     positive and multiplies the negative logits of tokens in prompt or answer (Keskar et al. 2019); `presence_penalty`
     and `frequency_penalty` are OpenAI's, over the answer. `logit_bias` is added last. `top_logprobs`: how many
     alternatives to report for each token. `constraint` is the state before the answer's first token.
@@ -69,9 +73,10 @@ class SamplingParams:
     constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
+        steering = (self.presence_penalty, self.frequency_penalty, *self.logit_bias.values())
         limits = {
-            "temperature must be 0 (greedy) or from 0.0001 to 10000": self.temperature == 0
-            or 1e-4 <= self.temperature <= 1e4,
+            "temperature must be from 0 (greedy) to 100": 0 <= self.temperature <= 100,
+            "penalties and biases must be finite": all(math.isfinite(value) for value in steering),
             "top_k must be 0 (off) or more": self.top_k >= 0,
             "top_p must be above 0 and at most 1": 0 < self.top_p <= 1,
             "min_p must be from 0 to 1": 0 <= self.min_p <= 1,
@@ -83,6 +88,11 @@ class SamplingParams:
                 raise ValueError(rule)
 
     @property
+    def greedy(self) -> bool:
+        """Whether the likeliest token is taken."""
+        return self.temperature < 1e-4
+
+    @property
     def edits(self) -> bool:
         """Whether logits are changed by what was said before, or by the caller."""
         penalised = self.repetition_penalty != 1 or self.presence_penalty != 0 or self.frequency_penalty != 0
@@ -91,7 +101,7 @@ class SamplingParams:
     @property
     def truncates(self) -> bool:
         """Whether tokens of the tail can never be chosen."""
-        return self.temperature > 0 and (self.top_k > 0 or self.top_p < 1 or self.min_p > 0)
+        return not self.greedy and (self.top_k > 0 or self.top_p < 1 or self.min_p > 0)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def choose(
     for m, row in enumerate(rows):
         if row.params.edits:
             _edit(logits_MV[m], row)
-    greedy = [row.params.temperature == 0 for row in rows]
+    greedy = [row.params.greedy for row in rows]
     scales = [1.0 if still else 1 / row.params.temperature for row, still in zip(rows, greedy, strict=True)]
     scale_M = torch.tensor(scales, dtype=torch.float32, device=logits_MV.device)
     top_M, sums_MK = sums(logits_MV, scale_M)

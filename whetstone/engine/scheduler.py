@@ -37,9 +37,11 @@ class Scheduler:
     def __init__(self, pool: BlockPool, copy_block: Callable[[int, int], None], max_rows: int, chunk: int) -> None:
         self.pool, self.max_rows, self.chunk = pool, max_rows, chunk
         self._copy_block = copy_block
+        self._pushed_out: set[Branch] = set()  # in this plan
         self.waiting: deque[Branch] = deque()
         self.running: list[Branch] = []  # oldest first
         self.preempted = 0
+        self.found_blocks = 0  # that admitted branches had not to compute
 
     @property
     def idle(self) -> bool:
@@ -56,14 +58,16 @@ class Scheduler:
         works: dict[Branch, Work] = {}
         left = self.chunk
         for decoding in (True, False):
-            for branch in list(self.running):
-                single = branch.computed >= len(branch.ids) - 1
-                if branch not in self.running or single is not decoding:
+            for branch in [b for b in self.running if (b.computed >= len(b.ids) - 1) is decoding]:
+                if branch in self._pushed_out:
                     continue
+                if branch.draft and not self._extend(branch, branch.missing):
+                    branch.draft = []  # a guess is not worth pushing anybody out
                 count = branch.missing if decoding else min(branch.missing, left)
                 if count and self._make_room(branch, count, works):
                     works[branch] = Work(branch, branch.computed, count)
                     left -= 0 if decoding else count
+        self._pushed_out.clear()
         for work in works.values():
             self._computed(work)
         while self.waiting and left > 0 and self.preempted == preempted:
@@ -103,11 +107,13 @@ class Scheduler:
             return None
         branch.table, branch.serials = self.pool.find(branch.ids)
         branch.computed = BLOCK * len(branch.table)
-        # one block of slack for each running branch, so that admitting one does not at once push out another
-        if branch.blocks_for(len(branch.ids) + 1) + len(self.running) > self.pool.available and self.running:
+        # One block of slack for each running branch, so that admitting one does not at once push out another. Somebody
+        # else than branches may hold blocks too.
+        if branch.blocks_for(len(branch.ids) + 1) + len(self.running) > self.pool.available:
             self._give_back(branch)
             return None
-        if not branch.generated and not branch.job.cached_tokens:
+        self.found_blocks += len(branch.table)
+        if branch.job.cached_tokens is None:
             branch.job.cached_tokens = branch.computed
         self.waiting.popleft()
         self.running.append(branch)
@@ -131,6 +137,7 @@ class Scheduler:
         self.running.remove(branch)
         self._give_back(branch)
         self.waiting.appendleft(branch)
+        self._pushed_out.add(branch)
         self.preempted += 1
 
     def _give_back(self, branch: Branch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,11 +17,13 @@ from typing import TypeVar
 
 from whetstone.engine.branch import Job, Listener
 from whetstone.engine.engine import Engine
-from whetstone.engine.protocol import Completion, Request, SamplingParams, TopLogprobs
+from whetstone.engine.protocol import Completion, Finish, Request, SamplingParams, TopLogprobs
 from whetstone.errors import WorkFailed
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+CLOSED = "the server is shutting down"
+_Command = tuple[Callable[[], None], Callable[[], None]]  # what to do, and what to do when it is too late for it
 
 
 class Busy(WorkFailed):
@@ -51,8 +54,8 @@ class Service:
     def __init__(self, max_waiting: int = 256) -> None:
         self.max_waiting = max_waiting
         self.engines: list[Engine] = []
-        self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._accepting = True
+        self._commands: queue.SimpleQueue[_Command | None] = queue.SimpleQueue()
+        self._accepting, self._ended = True, False
         self._drained = threading.Event()
         self._open = 0  # requests submitted and not over
         self._lock = threading.Lock()
@@ -90,35 +93,55 @@ class Service:
         engine.check(request, params)
         with self._lock:
             if not self._accepting or self._open >= self.max_waiting:
-                raise Busy("the server is busy: try again later" if self._accepting else "the server is shutting down")
+                raise Busy("the server is busy: try again later" if self._accepting else CLOSED)
             self._open += 1
         ticket = Ticket(self, engine)
         guarded = _Guarded(listener, len(request.seeds), self._one_over)
 
+        def refuse(finish: Finish) -> None:
+            for member in range(len(request.seeds)):
+                guarded.finished(member, Completion((), (), finish, engine.weight_version))
+
         def begin() -> None:
-            ticket.job = engine.add(request, params, guarded)
+            try:
+                ticket.job = engine.add(request, params, guarded)
+            except Exception:
+                _log.exception("a request could not be queued")
+                refuse("error")
+                return
             if ticket.cancelled:
                 engine.cancel(ticket.job)
 
-        self.post(begin)
+        self.post(begin, lambda: refuse("cancelled"))
         return ticket
 
     def call(self, work: Callable[[], T]) -> Future[T]:
-        """Do `work` in the engine's thread, between two steps."""
+        """Do `work` in the engine's thread, between two steps. The future fails with Busy when there is no such thread
+        any more; cancelled before its turn, it is never begun."""
         future: Future[T] = Future()
 
         def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
                 future.set_result(work())
             except BaseException as error:
                 future.set_exception(error)
 
-        self.post(run)
+        def refuse() -> None:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(Busy(CLOSED))
+
+        self.post(run, refuse)
         return future
 
-    def post(self, command: Callable[[], None]) -> None:
-        """Do it in the engine's thread, soon; nobody waits for it."""
-        self._commands.put(command)
+    def post(self, command: Callable[[], None], refuse: Callable[[], None] = lambda: None) -> None:
+        """Do it in the engine's thread, soon; nobody waits for it. `refuse` is called instead when that has ended."""
+        with self._lock:
+            if not self._ended:
+                self._commands.put((command, refuse))
+                return
+        refuse()
 
     def close(self, patience: float = 30.0) -> bool:
         """Refuse what comes, finish what runs for at most `patience` seconds, then cancel the rest.
@@ -141,15 +164,36 @@ class Service:
                 self._drained.set()
 
     def _run(self) -> None:
-        while self._obey():
-            for engine in list(self.engines):
-                try:
-                    engine.step()
-                except Exception as error:  # whatever it was, those who wait are told and the others served on
-                    _log.error("a step failed: %s", error, exc_info=not isinstance(error, WorkFailed))
-                    engine.cancel_all("error")
+        try:
+            while self._obey():
+                stepped = [self._step(engine) for engine in list(self.engines) if not engine.idle]
+                if stepped and not any(stepped):
+                    time.sleep(0.001)  # all wait for room that is held for a moment
+        finally:
+            self._end()
+
+    @staticmethod
+    def _step(engine: Engine) -> bool:
+        try:
+            return engine.step()
+        except BaseException as error:  # whatever it was, those who wait are told and the others served on
+            _log.error("a step failed: %s", error, exc_info=not isinstance(error, WorkFailed))
+            engine.cancel_all("error")
+            return True
+
+    def _end(self) -> None:
+        """The thread ends: nobody waits in vain."""
+        with self._lock:
+            self._accepting, self._ended = False, True
         for engine in self.engines:
             engine.cancel_all("cancelled")
+        while True:
+            try:
+                left = self._commands.get(block=False)
+            except queue.Empty:
+                return
+            if left is not None:
+                left[1]()
 
     def _obey(self) -> bool:
         """Do what was posted, waiting for it while there is nothing else to do; False when it is time to end."""
@@ -162,8 +206,8 @@ class Service:
             if command is None:
                 return False
             try:
-                command()
-            except Exception:
+                command[0]()
+            except BaseException:
                 _log.exception("a command failed")
             wait = False
 

@@ -1,7 +1,7 @@
 """Guessing the next tokens from the text itself (prompt lookup; Saxena 2023): an n-gram that stood here before.
 
-A guess costs nothing and never changes the result: each guessed place is sampled with its own random number as it
-would have been anyway, and guesses count only as far as they agree with what was sampled.
+A guess costs a row of a small step, and never changes the result: each guessed place is sampled with its own random
+number as it would have been anyway, and guesses count only as far as they agree with what was sampled.
 """
 
 from __future__ import annotations
@@ -34,9 +34,3 @@ class PromptLookup:
             if place is not None and len(self._ids) >= n:
                 return self._ids[place : place + most]
         return []
-
-    def fork(self) -> PromptLookup:
-        """An independent copy."""
-        copy = PromptLookup(())
-        copy._ids, copy._after = list(self._ids), dict(self._after)
-        return copy

@@ -15,7 +15,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,36 +40,6 @@ _JSON_OPTIONS = {
     "lenient": False,
     "coerce_one_of": False,
 }
-
-
-class Constraint(Protocol):
-    """Which tokens may continue one completion. Call `mask`, choose, `accept`, and so on until `finished`."""
-
-    def mask(self) -> NDArray[np.bool_]:
-        """bool [V]: the tokens allowed next, V being the width asked for (the logits'). Never all False while not
-        `finished`; stop tokens are allowed exactly when the text so far is complete.
-
-        Raises:
-            WorkFailed: the grammar became too complex to go on with.
-        """
-        ...
-
-    def accept(self, token: int) -> None:
-        """Go on with that token, which `mask` allowed.
-
-        Raises:
-            WorkFailed: it is not allowed here.
-        """
-        ...
-
-    @property
-    def finished(self) -> bool:
-        """Nothing may follow but a stop token, or one has come."""
-        ...
-
-    def fork(self) -> Constraint:
-        """An independent copy in the same state."""
-        ...
 
 
 class GrammarConstraint:

@@ -1,4 +1,4 @@
-"""Steps in plain torch, on any device: the fallback on a CPU without a compiler, and what a GPU runs.
+"""Steps in plain torch, on any device: the fallback where there is no CPU kernel, and what the GPU's runner builds on.
 
 The cache is one pool of blocks for each layer. Attention gathers each branch's keys and values; branches with a single
 row (decoding) go together, those with several (a chunk of a prompt) one by one.
@@ -28,7 +28,7 @@ class TorchRunner:
         self.model, self.blocks = model, blocks
         config = model.config
         shape = (config.layers, blocks * BLOCK, config.kv_heads, config.head_dim)
-        # memory is touched, and so taken, only where blocks are used
+        # on a CPU, memory is touched, and so taken, only where blocks are used
         self._keys, self._values = (torch.empty(shape, dtype=model.compute_dtype, device=model.device) for _ in "kv")
         self._seen: Snapshot | None = None
         self._narrow: list[tuple[Linear, Tensor]] = []

@@ -106,7 +106,7 @@ class Generation:
     @property
     def cached_tokens(self) -> int:
         """Tokens of the prompts whose keys and values were found; known once a token has come."""
-        return sum(ticket.job.cached_tokens for ticket in self._tickets if ticket.job is not None)
+        return sum(ticket.job.cached_tokens or 0 for ticket in self._tickets if ticket.job is not None)
 
     def start(self, state: State) -> Feed:
         """Queue it. Raises ApiError: 429 when too many wait, 503 while closing, 400 for what can never run."""

@@ -1,6 +1,7 @@
 """What is served under which name: base models, and adapters on them, each with an engine of its own.
 
-An adapter's decoder shares every parameter of its base (no second copy in memory) and carries its own low-rank terms.
+An adapter's decoder shares every parameter of its base and carries its own low-rank terms; the CPU kernel of its engine
+keeps a re-laid copy of the weights with them merged in.
 Replacing or removing one lets the requests that run on it finish.
 """
 

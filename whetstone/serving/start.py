@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from whetstone.serving.models import MakeEngine
     from whetstone.serving.server import Background
 
+CACHE_GIB = 4.0  # for keys and values of each model
 EXTRA = "fastapi", "starlette", "uvicorn", "llguidance"
 
 
@@ -49,7 +50,7 @@ def serve(
     return Background(Server(models, adapters, settings, device, engine_maker(weights)))
 
 
-def engine_maker(weights: str = "auto", cache_gib: float = 6.0) -> MakeEngine:
+def engine_maker(weights: str = "auto", cache_gib: float = CACHE_GIB) -> MakeEngine:
     """What gives a model its engine: how weights are kept ("auto", "fp32", "bf16", "int8"; see docs/serve.md) and the
     memory for the cache. Guessing tokens from the text is on: it costs little and never changes an answer."""
     from whetstone.engine.engine import Engine

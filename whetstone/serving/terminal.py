@@ -7,6 +7,7 @@ characters spelled out.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -130,7 +131,8 @@ class Terminal:
                     return
             else:
                 self.messages.append({"role": "user", "content": line})
-                self._answer()
+                if not self._answer():
+                    self.messages.pop()  # the next try begins where this one did
 
     def _line(self) -> str:
         parts = [self.read("> ")]
@@ -162,15 +164,19 @@ class Terminal:
         return True
 
     def _again(self) -> None:
-        while self.messages and self.messages[-1]["role"] == "assistant":
-            self.messages.pop()
-        if self.messages:
-            self._answer()
-        else:
+        if not self.messages:
             self._say("nothing was asked yet")
+            return
+        before = self.messages.pop()
+        if not self._answer():
+            self.messages.append(before)
 
     def _choose_model(self, name: str) -> None:
-        known = self.api.models()
+        try:
+            known = self.api.models()
+        except UsageError as failure:
+            self._say(str(failure))
+            return
         if not name:
             self._say("\n".join(("* " if each == self.model else "  ") + each for each in known))
         elif name in known:
@@ -187,11 +193,16 @@ class Terminal:
             self.settings.pop(name, None)
         else:
             try:
-                self.settings[name] = NUMBERS[name](value)
+                number = NUMBERS[name](value)
             except ValueError:
+                number = math.nan
+            if math.isfinite(number):
+                self.settings[name] = number
+            else:
                 self._say(f"{name} is a number, not {value!r}")
 
-    def _answer(self) -> None:
+    def _answer(self) -> bool:
+        """Ask for the conversation's next message and show it; whether there was one."""
         system = [{"role": "system", "content": self.system}] if self.system else []
         body = {"model": self.model, "messages": [*system, *self.messages], **self.settings}
         content = ""
@@ -213,16 +224,17 @@ class Terminal:
         except KeyboardInterrupt:
             self._write(" (stopped)")
         except Refused as refusal:
+            thinking = self._show_thinking(False, thinking)
             self._write(f"({refusal})")
             if not content:
-                self.messages.pop()  # it was not answered: the next try begins where this one did
                 self._say("")
-                return
+                return False
         finally:
             chunks.close()  # type: ignore[attr-defined]
         self._show_thinking(False, thinking)
         self._say("")
         self.messages.append({"role": "assistant", "content": content})
+        return True
 
     def _show_thinking(self, begins: bool, thinking: bool) -> bool:
         """Mark where thinking begins and ends: dimmed on a terminal, in words elsewhere."""

@@ -45,7 +45,7 @@ class Settings(BaseModel):
     prompts: int = Field(default=16, ge=1)
     group_size: int = Field(default=8, ge=2)
     oversample: float = Field(default=2.0, ge=1)
-    temperature: float = Field(default=0.8, gt=0)
+    temperature: float = Field(default=0.8, ge=1e-4, le=100)
     objective: Annotated[str, AfterValidator(_known_objective)] = "trust_region"
     lora_rank: int = Field(default=32, ge=1)
     style: str = "only"

@@ -167,7 +167,7 @@ int native_product(void *handle, int64_t layer, int64_t slot, const float *x, in
     return 0;
 }
 
-// For each row: the largest of logits / temperature, and for each block of 256 the sum of exp(logit / temperature - max).
+// For each row: the largest logit, and for each block of 256 the sum of exp((logit - largest) * scale).
 void native_block_sums(const float *logits, int64_t rows, int64_t vocab, int64_t stride, const float *scale, float *top,
                        double *sums, int threads) {
     constexpr int64_t SPAN = 256;

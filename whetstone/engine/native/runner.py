@@ -94,6 +94,7 @@ class NativeRunner:
         self._handle: int = handle
         weakref.finalize(self, library.native_free, handle)
         self._weights = PackedWeights(library, handle, model)
+        self._stale = False
         self._rotary = _Rotary(config)
 
     def refresh(self) -> bool:
@@ -104,7 +105,8 @@ class NativeRunner:
         Raises:
             WorkFailed: not enough memory, or an adapter that the kernel does not know.
         """
-        return self._weights.refresh()
+        changed, self._stale = self._weights.refresh() or self._stale, False
+        return changed
 
     def run(self, step: Step) -> Tensor:
         """fp32 logits [M, V] of the wanted rows. Raises ValueError for a step that is out of range."""
@@ -139,7 +141,7 @@ class NativeRunner:
         tables_RC = np.ascontiguousarray(step.tables_RC, dtype=np.int32)
         if not (ids_N.shape == positions_N.shape == branch_N.shape and tables_RC.ndim == 2):
             raise ValueError("a step needs as many ids as positions and branches, and a table of two dimensions")
-        self.refresh()
+        self._stale = self._weights.refresh() or self._stale  # for whoever keeps what is in the cache to hear of
         out_MX = torch.empty(len(wanted_M), columns)
         if len(ids_N) == 0:
             if len(wanted_M):
