@@ -34,7 +34,7 @@ from whetstone.engine.protocol import Completion, Request, SamplingParams
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.models.config import ModelConfig, Rope
 from whetstone.models.decoder import Decoder
-from whetstone.models.packing import prompt_tree
+from whetstone.models.packing import TokenTrie
 from whetstone.runs import machine
 from whetstone.training.logprobs import token_logprobs
 from whetstone.training.objectives import trust_region
@@ -191,7 +191,7 @@ def require(checks: dict[str, float], shape: str) -> None:
 
 @torch.no_grad()
 def logits(model: Decoder, prompts: list[tuple[int, ...]]) -> torch.Tensor:
-    tree = prompt_tree(prompts, device=model.device)
+    tree = TokenTrie(prompts, model.device)
     return model.logits(model(tree.ids_N, tree.positions_N, tree))
 
 

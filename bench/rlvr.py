@@ -24,7 +24,7 @@ from bench.peers.memory import peak_bytes
 from whetstone.errors import WorkFailed
 from whetstone.models.hub import DEFAULT_MODEL, resolve
 from whetstone.models.loading import load
-from whetstone.models.packing import TokenTrie, prompt_tree
+from whetstone.models.packing import TokenTrie
 from whetstone.runs import machine, metrics
 from whetstone.training.rewards import task_reward
 from whetstone.training.rlvr import Settings, Setup, TrainingRun
@@ -147,21 +147,20 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     for name in ("groups", "groups_with_signal", "response_tokens"):
         found[name] = fmean(row[name] for row in rows[WARM_UP:])
     prompts = [loaded.tokenizer.chat_ids(chat) for chat in chats]
-    # generation computes what all prompts share once; training what any two sequences share, responses included
-    prefilled, trained_prompts = prompt_tree(prompts).tokens, TokenTrie(prompts).tokens
+    prompts_once = TokenTrie(prompts).tokens  # what prompts share is computed once, but for odd ends of cache blocks
     completions = options.prompts * options.group
     return found | {
         "step_seconds": step_seconds[WARM_UP:],
         "prompt_tokens": fmean(len(prompt) for prompt in prompts),
         # the first token comes from the prompt's last hidden state; the last one is never fed back
         "generate_gflop": report.products(
-            loaded.model, prefilled + found["generated_tokens"] - completions, found["generated_tokens"]
+            loaded.model, prompts_once + found["generated_tokens"] - completions, found["generated_tokens"]
         ),
         # backward is two products for each one of forward; every computed token of a response predicts another one,
         # and so does the last token of each prompt
         "train_gflop": 3
         * report.products(
-            loaded.model, found["trained_tokens"], found["trained_tokens"] - trained_prompts + options.prompts
+            loaded.model, found["trained_tokens"], found["trained_tokens"] - prompts_once + options.prompts
         ),
         "peak_memory": peak_bytes(),
     }

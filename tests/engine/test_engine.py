@@ -20,7 +20,7 @@ from whetstone.errors import WorkFailed
 from whetstone.models.decoder import Decoder, Linear
 from whetstone.models.loading import load
 from whetstone.models.lora import apply_lora, lora_parameters
-from whetstone.models.packing import TokenTree
+from whetstone.models.packing import TokenTrie
 
 STOP = frozenset(range(1, 12))  # a random model of 84 tokens meets one of eleven every eight tokens or so
 PARAMS = SamplingParams(max_new_tokens=12, stop_ids=STOP)
@@ -50,7 +50,7 @@ def some_requests(prompts: int = 5, group: int = 4) -> list[Request]:
 @torch.no_grad()
 def full_logprobs(model: Decoder, prompt: Sequence[int], ids: Sequence[int], temperature: float = 1.0) -> Tensor:
     """Log-probabilities [T, V] at each place of `ids`, by a forward pass over the whole sequence, without a cache."""
-    tree = TokenTree([[[*prompt, *ids]]], [[0]])
+    tree = TokenTrie([[*prompt, *ids]])
     hidden_ND = model(tree.ids_N, tree.positions_N, tree)[len(prompt) - 1 : -1]
     return torch.log_softmax(model.logits(hidden_ND).double() / temperature, -1)
 
@@ -316,7 +316,7 @@ def test_sampling_needs_no_gradient_and_leaves_the_model_trainable() -> None:
     model = tiny_model(seed=3)
     Engine(model).sample(some_requests(), PARAMS)
     assert all(parameter.grad is None and not parameter.is_inference() for parameter in model.parameters())
-    tree = TokenTree([[[5, 6, 7]]], [[0]])
+    tree = TokenTrie([[5, 6, 7]])
     model.logits(model(tree.ids_N, tree.positions_N, tree)).sum().backward()
     assert isinstance(model.embed.weight, nn.Parameter) and model.embed.weight.grad is not None
 

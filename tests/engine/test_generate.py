@@ -47,3 +47,10 @@ def test_what_cannot_be_is_refused(tiny: Loaded) -> None:
     with pytest.raises(wh.UsageError, match="has 63 tokens and the model takes 40, its answer included"):
         wh.sample(short, ["Hello", "x" * 60])
     assert len(wh.sample(short, "Hello")[0][0].ids) <= 40 - 8
+
+
+def test_a_long_prompt_shortens_its_own_answer_only() -> None:
+    small = Loaded(tiny_model(max_positions=64), tiny_tokenizer(), "small", Path("small"))
+    [[alone]] = wh.sample(small, "hi", max_new_tokens=30)
+    [[short], [cut]] = wh.sample(small, ["hi", "y" * 50], max_new_tokens=30)
+    assert short == alone and len(cut.ids) < 30

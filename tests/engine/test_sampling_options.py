@@ -142,7 +142,8 @@ def test_rows_with_options_do_not_disturb_their_neighbours() -> None:
         {"temperature": -0.1},
         {"temperature": float("nan")},
         {"temperature": float("inf")},
-        {"temperature": 1e-9},
+        {"temperature": 101.0},
+        {"presence_penalty": float("nan")},
         {"top_k": -1},
         {"top_p": 0.0},
         {"top_p": 1.1},
@@ -152,5 +153,14 @@ def test_rows_with_options_do_not_disturb_their_neighbours() -> None:
     ],
 )
 def test_impossible_parameters_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    words = {"presence_penalty": "finite", "logit_bias": "finite"}
+    name = next(iter(wrong))
+    with pytest.raises(ValueError, match=words.get(name, name)):
         SamplingParams(**{"max_new_tokens": 1, **wrong})  # type: ignore[arg-type]
+
+
+def test_a_tiny_temperature_is_greedy() -> None:
+    logits_V = torch.randn(50, generator=torch.Generator().manual_seed(6))
+    for temperature in (1e-5, 1e-300):
+        ids, logprobs = ours(logits_V, SamplingParams(1, temperature), draws=5)
+        assert set(ids.tolist()) == {int(logits_V.argmax())} and logprobs.isfinite().all()

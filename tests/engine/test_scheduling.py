@@ -209,8 +209,88 @@ def test_constraints_fork_with_their_branch_and_end_it_when_they_fail(fails: str
     assert engine.pool.used == 0
 
 
-def test_unknown_tokens_are_refused_before_anything_runs() -> None:
+class Panicking(Alternating):
+    """As compiled code may: not even an Exception."""
+
+    def fork(self) -> Panicking:
+        if self.said:
+            raise BaseException("panic")
+        return Panicking(self.said)
+
+
+def test_a_constraint_that_panics_in_a_fork_ends_its_own_sequences_only() -> None:
+    engine = engine_of(100)
+    bad, good = Heard(), Heard()
+    engine.add(Request((1, 2, 3), tuple(range(12))), SamplingParams(6, constraint=Panicking()), bad)
+    engine.add(Request((1, 2, 3), (3,)), SamplingParams(6), good)
+    while engine.step():
+        pass
+    assert sorted(bad.done) == list(range(12)) and "error" in {each.finish for each in bad.done.values()}
+    assert good.done[0].finish == "length" and engine.pool.used == 0
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, MemoryError])
+def test_an_interrupted_step_leaves_nothing_half_computed_in_the_cache(interruption: type[BaseException]) -> None:
+    request, params = Request(tuple(20 + i % 50 for i in range(40)), (0, 1)), SamplingParams(8)
+    engine = engine_of(50)
+    heard = Heard()
+    engine.add(Request((3, 4, 5), (7,)), SamplingParams(8), heard)
+    engine.step()
+    run = engine.runner.run
+
+    def interrupted(step: object) -> object:
+        engine.runner.run = run  # type: ignore[method-assign]
+        raise interruption
+
+    engine.runner.run = interrupted  # type: ignore[method-assign,assignment]
+    with pytest.raises(interruption):
+        engine.sample([request], params)
+    [found] = engine.sample([request], params)
+    [expected] = Engine(MODEL).sample([request], params)
+    assert [each.ids for each in found] == [each.ids for each in expected]
+    while engine.step():  # and what else ran goes on to its own end
+        pass
+    [[alone]] = Engine(MODEL).sample([Request((3, 4, 5), (7,))], SamplingParams(8))
+    assert heard.done[0].ids == alone.ids and engine.pool.used == 0
+
+
+def test_blocks_that_somebody_else_holds_are_waited_for() -> None:
+    engine = engine_of(4)
+    held = [engine.pool.take() for _ in range(3)]
+    heard = Heard()
+    engine.add(Request(tuple(range(20, 50)), (0,)), SamplingParams(4), heard)
+    assert not engine.step() and not engine.idle
+    for block in held:
+        assert block is not None
+        engine.pool.release(block)
+    while engine.step():
+        pass
+    assert heard.done[0].finish == "length"
+
+
+def test_what_was_found_in_the_cache_is_counted_once() -> None:
+    engine = engine_of(8, max_rows=2)
+    prompt = tuple(range(20, 60))
+    job = engine.add(Request(prompt, (0, 1, 2, 3)), SamplingParams(3), Heard())
+    while engine.step():
+        pass
+    assert job.cached_tokens == 0, "the second half found what the first had computed, the request nothing"
+    again = engine.add(Request(prompt, (0,)), SamplingParams(3), Heard())
+    while engine.step():
+        pass
+    assert again.cached_tokens == 2 * BLOCK and engine.stats.cached_tokens == 2 * 2 * BLOCK
+
+
+def test_what_no_step_could_compute_is_refused_before_anything_runs() -> None:
     engine = engine_of(10)
+    for seed in (-1, 2**64):
+        with pytest.raises(ValueError, match="seeds go from"):
+            engine.add(Request((1,), (seed,)), SamplingParams(1), Heard())
+    for bias in (-1, 84):
+        with pytest.raises(ValueError, match="0 to 83"):
+            engine.add(Request((1,), (0,)), SamplingParams(1, logit_bias={bias: 1.0}), Heard())
+    with pytest.raises(ValueError, match="at least 1"):
+        Engine(MODEL, max_rows=0)
     for prompt in ((84,), (-1,)):
         with pytest.raises(ValueError, match="0 to 83"):
             engine.add(Request(prompt, (0,)), SamplingParams(1), Heard())

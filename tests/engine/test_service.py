@@ -6,6 +6,7 @@ import random
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 
@@ -158,3 +159,60 @@ def test_closing_finishes_what_runs_or_cancels_it(tokens: int, patience: float, 
     assert waiter.future.result(timeout=1)[0].finish == ("length" if finished else "cancelled")
     with pytest.raises(Busy, match="shutting down"):
         service.submit(engine, Request((1,), (0,)), SamplingParams(1), Waiter(1))
+
+
+class Unforkable:
+    """A constraint that cannot even begin."""
+
+    def mask(self) -> np.ndarray:
+        return np.ones(84, dtype=bool)
+
+    def accept(self, token: int) -> None:
+        pass
+
+    def fork(self) -> Unforkable:
+        raise RuntimeError("not twice")
+
+
+def test_a_request_that_cannot_be_queued_is_told_and_frees_its_place(service: Service) -> None:
+    engine = Engine(tiny_model(seed=1))
+    service.attach(engine)
+    waiter = Waiter(2)
+    service.submit(engine, Request((1,), (0, 1)), SamplingParams(5, constraint=Unforkable()), waiter)
+    assert {each.finish for each in waiter.future.result(timeout=10)} == {"error"}
+    service.call(lambda: None).result()
+    assert service.open == 0 and engine.idle
+
+
+def test_a_panic_in_a_step_ends_what_runs_and_not_the_thread(service: Service) -> None:
+    engine = Engine(tiny_model(seed=1))
+    service.attach(engine)
+    run = engine.runner.run
+
+    def panic(step: object) -> object:
+        engine.runner.run = run  # type: ignore[method-assign]
+        raise BaseException("panic")
+
+    engine.runner.run = panic  # type: ignore[method-assign,assignment]
+    first, second = Waiter(1), Waiter(1)
+    service.submit(engine, Request((1,), (0,)), SamplingParams(5), first)
+    assert first.future.result(timeout=10)[0].finish == "error"
+    service.submit(engine, Request((1,), (0,)), SamplingParams(5), second)
+    assert second.future.result(timeout=10)[0].finish == "length" and service.alive
+
+
+def test_work_that_was_called_off_is_not_begun(service: Service) -> None:
+    held, begun = threading.Event(), threading.Event()
+    service.post(lambda: held.wait(10) and None)
+    called = service.call(begun.set)
+    assert called.cancel()
+    held.set()
+    service.call(lambda: None).result(timeout=10)
+    assert not begun.is_set()
+
+
+def test_nobody_waits_for_a_service_that_has_closed() -> None:
+    service = Service()
+    service.close(0)
+    with pytest.raises(Busy, match="shutting down"):
+        service.call(lambda: None).result(timeout=5)

@@ -15,7 +15,7 @@ from torch import Tensor
 from tests.tiny import tiny_model
 from whetstone.models import tree_attention
 from whetstone.models.decoder import Decoder
-from whetstone.models.packing import PackedTokens, TokenTree, TokenTrie, Trie, prompt_tree, shared_prefix
+from whetstone.models.packing import PackedTokens, TokenTrie, Trie
 from whetstone.models.tree_attention import Run, attend
 
 Runs = list[list[int]]
@@ -57,10 +57,6 @@ def gradients(model: Decoder, loss: Tensor) -> dict[str, Tensor]:
     """Of every parameter."""
     names, parameters = zip(*model.named_parameters(), strict=True)
     return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
-
-
-def check_tree(model: Decoder, tree: TokenTree, sequences: Runs) -> None:
-    check_packed(model, tree, tree.places(tree.depth - 1), sequences)
 
 
 def check_packed(model: Decoder, tree: PackedTokens, places: list[np.ndarray], sequences: Runs) -> None:
@@ -105,7 +101,7 @@ SHAPES: dict[str, tuple[list[Runs], list[list[int]]]] = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_tree_equals_its_sequences_apart(model: str, shape: str) -> None:
     levels, parents = SHAPES[shape]
-    check_tree(MODELS[model], TokenTree(levels, parents), paths(levels, parents))
+    check_trie(MODELS[model], paths(levels, parents))
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -124,7 +120,7 @@ def test_prompts_with_responses_equal_their_sequences_apart(model: str, prompts:
     responses = [[[30 + p, 31, 32], [40 + p], [50, 51]] for p in range(len(prompts))]
     sequences = [prompt + response for prompt, group in zip(prompts, responses, strict=True) for response in group]
     check_trie(MODELS[model], [*prompts, *sequences])
-    check_tree(MODELS[model], prompt_tree(prompts), prompts)
+    check_trie(MODELS[model], prompts)
 
 
 def check_trie(model: Decoder, sequences: Runs) -> TokenTrie:
@@ -237,52 +233,7 @@ def test_both_kinds_of_attention_serve_narrow_activations() -> None:
     torch.testing.assert_close(out.float(), attend(*wide, trie._layout, None), rtol=0.03, atol=0.03)
 
 
-@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), min_size=1, max_size=5))
-def test_a_shared_prefix_is_the_longest_that_leaves_each_prompt_a_token(prompts: Runs) -> None:
-    length = shared_prefix(prompts)
-    shortest = min(map(len, prompts))
-    assert 0 <= length < shortest
-    assert len({tuple(prompt[:length]) for prompt in prompts}) == 1
-    longer = {tuple(prompt[: length + 1]) for prompt in prompts}
-    assert length + 1 == shortest or len(longer) > 1
-    assert shared_prefix(prompts[::-1]) == length
-
-
-def test_every_shared_token_is_computed_once() -> None:
-    tree = prompt_tree([[5, 6, 7, 8], [5, 6, 9]])
-    assert tree.depth == 2 and tree.tokens == 2 + (2 + 1)
-    assert [tree.ids_N[tree.level_slice(depth)].tolist() for depth in range(2)] == [[5, 6], [7, 8, 9]]
-    assert prompt_tree([[1, 2], [3, 4]]).depth == 1  # nothing shared: no empty level
-    assert shared_prefix([]) == 0
-
-
-def test_recorded_keys_are_those_of_the_flat_tokens() -> None:
-    tree = prompt_tree([[5, 6, 7], [5, 9]])
-    tree.record()
-    FULL(tree.ids_N, tree.positions_N, tree)
-    assert tree.recorded is not None and len(tree.recorded) == FULL.config.layers
-    shape = (tree.tokens, FULL.config.kv_heads, FULL.config.head_dim)
-    assert all(k.shape == v.shape == shape for k, v in tree.recorded)
-
-
-@pytest.mark.parametrize(
-    ("levels", "parents"),
-    [
-        ([[[]]], [[0]]),
-        ([[[1], []]], [[0, 0]]),
-        ([[]], [[]]),
-        ([[[1]], [[2], []]], [[0], [0, 0]]),
-        ([[[1]], []], [[0], []]),
-    ],
-)
-def test_an_empty_run_is_refused(levels: list[Runs], parents: list[list[int]]) -> None:
-    with pytest.raises(ValueError, match="at least one token"):
-        TokenTree(levels, parents)
-
-
 def test_an_empty_prompt_or_sequence_is_refused() -> None:
     for prompts in ([[]], [], [[1], []]):
-        with pytest.raises(ValueError, match="at least one token"):
-            prompt_tree(prompts)
         with pytest.raises(ValueError, match="at least one"):
             TokenTrie(prompts)

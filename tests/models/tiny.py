@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from whetstone.models.decoder import Decoder
-from whetstone.models.packing import TokenTree
+from whetstone.models.packing import TokenTrie
 
 # Sizes that show a mix-up: vocabulary no power of two, kv heads != heads, channel width no multiple of the
 # width.
@@ -100,7 +100,7 @@ def saved(name: str, folder: Path, **options: object) -> Path:
 @torch.no_grad()
 def our_logits(model: Decoder, ids: list[int]) -> torch.Tensor:
     """Logits [T, V] of one sequence."""
-    tree = TokenTree([[ids]], [[0]])
+    tree = TokenTrie([ids])
     return model.logits(model(tree.ids_N, tree.positions_N, tree))
 
 

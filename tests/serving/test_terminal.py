@@ -101,6 +101,37 @@ def test_thinking_is_told_from_the_answer_and_escapes_are_spelled_out() -> None:
     assert terminal.messages[-1] == {"role": "assistant", "content": "\x1b[31mred"}
 
 
+def test_what_is_refused_changes_nothing(server: Background) -> None:
+    api = Api(f"{server.url}/v1")
+    terminal, _ = talk(api, "12?")
+    before = list(terminal.messages)
+    terminal.api = canned(status=429)
+    terminal._command("/again")
+    terminal._command("/model")  # nor does it end the conversation
+    terminal._command("/set temperature nan")
+    assert terminal.messages == before and terminal.settings == {"max_tokens": 8, "seed": 3}
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_refusal_while_thinking_does_not_leave_the_screen_dim() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        thought = {"choices": [{"delta": {"reasoning_content": "hm"}}]}
+        return httpx.Response(
+            200, text=f'data: {json.dumps(thought)}\n\ndata: {{"error": {{"message": "no more"}}}}\n\n'
+        )
+
+    api = Api("http://canned/v1", transport=httpx.MockTransport(answer))
+    terminal, shown = talk(api, "so?", out=Screen())
+    assert shown.index("\x1b[2m") < shown.index("hm") < shown.index("\x1b[0m") < shown.index("(no more)")
+    assert terminal.messages == []
+
+
 def test_errors_are_one_line() -> None:
     with pytest.raises(UsageError, match=r"answered 500: no such thing"):
         canned(status=500).models()

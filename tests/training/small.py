@@ -17,7 +17,7 @@ from tests.tiny import tiny_model, tiny_tokenizer
 from whetstone.engine.protocol import Completion
 from whetstone.models.decoder import Decoder
 from whetstone.models.loading import Loaded, add_lora, load
-from whetstone.models.packing import TokenTree
+from whetstone.models.packing import TokenTrie
 from whetstone.models.tokenizer import Tokenizer
 from whetstone.tasks.keys import Stream
 from whetstone.tasks.task import Problem, Task, Verdict
@@ -93,7 +93,7 @@ def token_logprobs_apart(
     model: Decoder, prompt: Sequence[int], ids: Sequence[int], temperature: float = 1.0
 ) -> torch.Tensor:
     """Log-probability of each id [T] by a forward pass over this one sequence."""
-    tree = TokenTree([[[*prompt, *ids]]], [[0]])
+    tree = TokenTrie([[*prompt, *ids]])
     hidden_ND = model(tree.ids_N, tree.positions_N, tree)[len(prompt) - 1 : -1]
     logprobs_TV = torch.log_softmax(model.logits(hidden_ND) / temperature, -1)
     return logprobs_TV.gather(1, torch.tensor(ids)[:, None])[:, 0]

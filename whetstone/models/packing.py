@@ -1,8 +1,7 @@
-"""Token runs that share beginnings, each computed once, packed flat: the attention context of training and of prompts.
+"""Token runs that share beginnings, each computed once, packed flat: the attention context of training.
 
 Every token attends to itself and to all tokens on the path from the root to it, so the result equals computing each
-root-to-leaf sequence apart, gradients included, at the cost of the distinct tokens only. `TokenTrie` finds what any
-sequences share; `TokenTree` takes levels of runs that the caller knows.
+sequence apart, gradients included, at the cost of the distinct tokens only. `TokenTrie` finds what sequences share.
 """
 
 from __future__ import annotations
@@ -27,64 +26,15 @@ class PackedTokens:
         self.ids_N = torch.tensor(ids, device=self.device)
         positions_N = np.concatenate([np.arange(run.start, len(run.path)) for run in runs])
         self.positions_N = torch.from_numpy(positions_N).to(self.device)
-        self.recorded: list[tuple[Tensor, Tensor]] | None = None
         self._layout = Layout(runs, self.device)
 
     @property
     def tokens(self) -> int:
         return int(self.ids_N.numel())
 
-    def record(self) -> None:
-        """Keep every layer's keys and values (flat), for a cache to be filled from."""
-        self.recorded = []
-
     def attend(self, layer: int, q_NHE: Tensor, k_NGE: Tensor, v_NGE: Tensor, window: int | None) -> Tensor:
         """See `AttentionContext.attend`."""
-        if self.recorded is not None:
-            self.recorded.append((k_NGE, v_NGE))
         return attend(q_NHE, k_NGE, v_NGE, self._layout, window)
-
-
-class TokenTree(PackedTokens):
-    """Levels of runs with parents: `levels[l][r]` goes on where run `parents[l][r]` of the level above ends."""
-
-    def __init__(
-        self,
-        levels: Sequence[Sequence[Sequence[int]]],
-        parents: Sequence[Sequence[int]],
-        device: torch.device | str = "cpu",
-    ) -> None:
-        """`levels[l][r]` are token ids; `parents[l][r]` names the run of level l-1 above it (`parents[0]` unused).
-
-        Raises ValueError for an empty run: it would have nothing to attend to.
-        """
-        self._runs: list[list[Run]] = []
-        first = 0
-        for depth, runs in enumerate(levels):
-            if not runs:
-                raise ValueError("every level needs at least one run, and every run at least one token")
-            level = []
-            for r, run in enumerate(runs):
-                above = self._runs[-1][parents[depth][r]].path if depth else np.empty(0, dtype=np.int64)
-                own = np.arange(first, first + len(run))
-                level.append(Run(first, len(run), np.concatenate((above, own))))
-                first += len(run)
-            self._runs.append(level)
-        ids = [i for level in levels for run in level for i in run]
-        super().__init__(ids, [run for level in self._runs for run in level], device)
-
-    def level_slice(self, depth: int) -> slice:
-        """Where the tokens of one level stand among the flat ones."""
-        runs = self._runs[depth]
-        return slice(runs[0].first, runs[-1].first + runs[-1].length)
-
-    @property
-    def depth(self) -> int:
-        return len(self._runs)
-
-    def places(self, depth: int) -> list[np.ndarray]:
-        """For each run of a level, the flat indices of all tokens from the root to the run's end."""
-        return [run.path for run in self._runs[depth]]
 
 
 class Trie:
@@ -134,25 +84,3 @@ class TokenTrie(PackedTokens):
             if len(trie) > first:
                 runs.append(Run(first, len(trie) - first, self.places[-1]))
         super().__init__(trie.ids, runs, device)
-
-
-def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """How many leading tokens all prompts share, leaving each at least one token of its own."""
-    if not prompts:
-        return 0
-    shortest = min(len(prompt) for prompt in prompts)
-    first = prompts[0]
-    length = 0
-    while length < shortest - 1 and all(prompt[length] == first[length] for prompt in prompts):
-        length += 1
-    return length
-
-
-def prompt_tree(prompts: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> TokenTree:
-    """The tree common prefix -> rest of each prompt; the prefix level is left out when the prompts share nothing."""
-    shared = shared_prefix(prompts)
-    levels: list[list[Sequence[int]]] = [[prompts[0][:shared]]] if shared else []
-    parents: list[list[int]] = [[0]] if shared else []
-    levels.append([prompt[shared:] for prompt in prompts])
-    parents.append([0] * len(prompts))
-    return TokenTree(levels, parents, device)

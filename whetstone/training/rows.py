@@ -27,12 +27,11 @@ class Row:
 @dataclass
 class Pack:
     """Rows that go through the decoder together. M response tokens; `before_M` is the flat place of the token that
-    predicts each of them (one place for all rows that agree so far), `row_M` the row that it belongs to."""
+    predicts each of them (one place for all rows that agree so far)."""
 
     tree: TokenTrie
     before_M: Tensor
     targets_M: Tensor
-    row_M: Tensor
     rl_M: Tensor
     ce_M: Tensor
     logprobs_M: Tensor
@@ -78,7 +77,6 @@ def _pack(rows: Sequence[Row], device: torch.device | str) -> Pack:
         tree=tree,
         before_M=torch.from_numpy(np.concatenate(before)).to(device),
         targets_M=torch.tensor([i for row in rows for i in row.ids], device=device),
-        row_M=torch.tensor([place for place, row in enumerate(rows) for _ in row.ids], device=device),
         rl_M=flat("rl"),
         ce_M=flat("ce"),
         logprobs_M=flat("logprobs"),

@@ -15,7 +15,7 @@ from whetstone.engine.native.packed import StorageKind, dequantised
 from whetstone.engine.step import BLOCK, Step
 from whetstone.models.config import ModelConfig, Rope, from_hf
 from whetstone.models.decoder import Decoder
-from whetstone.models.packing import TokenTree
+from whetstone.models.packing import TokenTrie
 
 needs_kernel = pytest.mark.skipif(reason() is not None, reason=f"no kernel here: {reason()}")
 
@@ -64,7 +64,7 @@ def stored(model: Decoder, storage: StorageKind) -> Decoder:
 @torch.no_grad()
 def reference(model: Decoder, ids: list[int]) -> tuple[Tensor, Tensor]:
     """Logits [T, V] and hidden states [T, D] of one sequence, by the decoder itself."""
-    tree = TokenTree([[ids]], [[0]])
+    tree = TokenTrie([ids])
     return our_logits(model, ids), model(tree.ids_N, tree.positions_N, tree)
 
 

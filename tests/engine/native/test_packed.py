@@ -167,3 +167,12 @@ def test_a_weight_that_is_no_number_shows(value: float, storage: StorageKind) ->
     with torch.no_grad():
         model.layers[0].channel.up.weight[3, 5] = value
     assert not torch.isfinite(alone(NativeRunner(model, 2, storage, threads=1), IDS)).any()
+
+
+def test_a_change_that_a_step_took_over_is_still_told_to_whoever_keeps_the_cache() -> None:
+    model = decoder("llama-tied")
+    runner = NativeRunner(model, 2, threads=1)
+    assert runner.refresh() and not runner.refresh()
+    sgd(model)
+    alone(runner, IDS)
+    assert runner.refresh() and not runner.refresh()
