@@ -41,7 +41,7 @@ def test_a_single_text_a_chat_and_a_folder_are_taken(tiny: Loaded, tmp_path: Pat
 
 def test_what_cannot_be_is_refused(tiny: Loaded) -> None:
     for wrong in ({"n": 0}, {"max_new_tokens": 0}, {"temperature": -1.0}, {"temperature": float("nan")}):
-        with pytest.raises(wh.UsageError, match="at least 1, and the temperature is not negative"):
+        with pytest.raises(wh.UsageError, match="at least 1, and the temperature goes from 0 to 100"):
             wh.sample(tiny, "Hello", **wrong)
     short = Loaded(tiny_model(max_positions=40), tiny_tokenizer(), "tiny", Path("tiny"))
     with pytest.raises(wh.UsageError, match="has 63 tokens and the model takes 40, its answer included"):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from whetstone.engine.collect import Collector
 from whetstone.engine.engine import Engine
 from whetstone.engine.protocol import Completion, Request, SamplingParams
 from whetstone.engine.step import BLOCK
@@ -86,10 +87,18 @@ def test_with_guesses(loaded: Loaded, prompts: list[tuple[int, ...]], theirs: li
 def test_pushed_out_and_in_small_chunks(
     loaded: Loaded, prompts: list[tuple[int, ...]], theirs: list[list[int]]
 ) -> None:
-    blocks = 24 * BLOCK * loaded.model.config.kv_bytes_per_token
-    engine = Engine(loaded.model, cache_bytes=blocks, chunk=40)
-    assert [list(each.ids) for each in greedy(engine, loaded, prompts[:15])] == theirs[:15]
-    assert engine.stats.preemptions > 0
+    """Every few steps the youngest loses its place and all that was computed for it."""
+    engine = Engine(loaded.model, chunk=40)
+    asked = [Request(prompt, (0,)) for prompt in prompts[:15]]
+    collector = Collector(asked, None)
+    for place, request in enumerate(asked):
+        engine.add(request, SamplingParams(NEW, 0.0, loaded.tokenizer.stop_ids), collector.of(place))
+    while collector.missing:
+        engine.step()
+        if engine.stats.steps % 4 == 0 and engine.scheduler.running:
+            engine.scheduler._preempt(engine.scheduler.running[-1])
+    assert [list(each.ids) for [each] in collector.completions] == theirs[:15]
+    assert engine.stats.preemptions > 5 and engine.pool.used == 0
 
 
 def test_one_at_a_time_in_torch(loaded: Loaded, prompts: list[tuple[int, ...]], theirs: list[list[int]]) -> None:

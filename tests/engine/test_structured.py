@@ -24,7 +24,7 @@ from tests.models.test_tokenizer import core
 from tests.tiny import tiny_tokenizer
 from whetstone.engine import structured
 from whetstone.engine.structured import (
-    Constraint,
+    GrammarConstraint,
     compile_choice,
     compile_grammar,
     compile_json_object,
@@ -67,7 +67,7 @@ def closing(text: str, allowed: dict[str, int]) -> str | None:
 
 
 def draw(
-    constraint: Constraint,
+    constraint: GrammarConstraint,
     tokenizer: Tokenizer,
     generator: random.Random,
     patience: int = 60,
@@ -217,7 +217,7 @@ def test_valid_output_is_allowed(name: str, values: list[Any], indent: int | Non
         follow(constraint, tokenizer, json.dumps(value, ensure_ascii=False, indent=indent))
 
 
-def follow(constraint: Constraint, tokenizer: Tokenizer, text: str) -> None:
+def follow(constraint: GrammarConstraint, tokenizer: Tokenizer, text: str) -> None:
     """The constraint allows `text` and then the end."""
     for token in [*tokenizer.encode(text), min(tokenizer.stop_ids)]:
         assert constraint.mask()[token], (text, tokenizer.decode([token], keep_special=True))

@@ -1,7 +1,8 @@
 """Structured output: which tokens may come next so that the whole is valid.
 
-A `Constraint` follows one completion. The grammars are llguidance's (an optional package, extra `serve`); what is added
-here is the tokenizer's bytes, the stop tokens, a section before the grammar applies, limits, a cache and clear errors.
+A `GrammarConstraint` (see `protocol.Constraint`) follows one completion. The grammars are llguidance's (an optional
+package, extra `serve`); what is added here is the tokenizer's bytes, the stop tokens, a section before the grammar
+applies, limits, a cache and clear errors.
 
 What the constraint promises: when `finished`, or when a stop token was allowed, the text is valid. Beyond the library's
 own refusals two things are refused or narrowed so that this holds for JSON schemas: `minProperties` that counts free
