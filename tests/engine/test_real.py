@@ -98,7 +98,7 @@ def test_pushed_out_and_in_small_chunks(
         if engine.stats.steps % 4 == 0 and engine.scheduler.running:
             engine.scheduler._preempt(engine.scheduler.running[-1])
     assert [list(each.ids) for [each] in collector.completions] == theirs[:15]
-    assert engine.stats.preemptions > 5 and engine.pool.used == 0
+    assert engine.stats.preemptions >= 5 and engine.pool.used == 0
 
 
 def test_one_at_a_time_in_torch(loaded: Loaded, prompts: list[tuple[int, ...]], theirs: list[list[int]]) -> None:
