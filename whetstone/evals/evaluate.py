@@ -8,7 +8,7 @@ from typing import Any
 from whetstone.engine.backends import Source
 from whetstone.engine.rollout import Questioner
 from whetstone.errors import UsageError, WorkFailed
-from whetstone.evals.measure import measure_greedy, measure_sampled
+from whetstone.evals.measure import Measurement, measure_greedy, measure_sampled
 from whetstone.runs.progress import Progress
 from whetstone.tasks.keys import DEFAULT_SEED, SHARED_SEED, Key, Stream, commitment
 from whetstone.tasks.registry import load_task
@@ -65,14 +65,9 @@ def evaluate(
 
         if warmth == 0:
             measured = measure_greedy(questioner, problems, room, show)
-            result["accuracy"] = measured.accuracy().to_dict()
         else:
             measured = measure_sampled(questioner, problems, samples, room, key, show, warmth)
-            ks = [k for k in (1, 2, 4, 8, 16, 32, 64, 128, 256) if k <= samples]
-            rows = measured.pass_at(ks)
-            result["accuracy"] = {name: value for name, value in rows[0].items() if name != "k"}
-            if samples > 1:
-                result["pass_at_k"] = rows
+    result |= _accuracy(measured, samples, greedy=warmth == 0)
     if facts := backend.facts():
         result["backend"] = facts
         if unanswered(facts) == n * samples:
@@ -88,6 +83,15 @@ def evaluate(
         "seed_note": SHARED_SEED if seed == DEFAULT_SEED else None,
         "key": commitment(key),
     }
+
+
+def _accuracy(measured: Measurement, samples: int, greedy: bool) -> dict[str, Any]:
+    """`accuracy`, and `pass_at_k` where there are several answers to a problem."""
+    if greedy:
+        return {"accuracy": measured.accuracy().to_dict()}
+    rows = measured.pass_at([k for k in (1, 2, 4, 8, 16, 32, 64, 128, 256) if k <= samples])
+    accuracy = {name: value for name, value in rows[0].items() if name != "k"}
+    return {"accuracy": accuracy} | ({"pass_at_k": rows} if samples > 1 else {})
 
 
 def unanswered(facts: Mapping[str, Any]) -> int:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from whetstone.engine.text.events import CallArguments, CallBegin, CallEnd, Content, Event, Malformed, joined
+from whetstone.engine.text.events import CallArguments, CallBegin, CallEnd, Content, Malformed
 from whetstone.engine.text.marks import MarkFinder
-from whetstone.engine.text.source import SPACE, CallError, Source, Steps
+from whetstone.engine.text.parser import GeneratorParser
+from whetstone.engine.text.source import SPACE, CallError, Steps
 
 Tools = Sequence[Mapping[str, Any]]  # OpenAI's form: {"type": "function", "function": {"name", "parameters"}}
 _NAME = re.compile(r"[\w.\-:/]{1,128}")
@@ -25,7 +26,7 @@ def tool_schemas(tools: Tools | None) -> dict[str, Mapping[str, Any]]:
     return schemas
 
 
-class ToolCallParser:
+class ToolCallParser(GeneratorParser):
     """Base of the formats: a subclass writes `_run`, a generator over `self._source`.
 
     Blanks between content and a call, and between calls, belong to the format and are dropped. After a malformed call
@@ -37,41 +38,20 @@ class ToolCallParser:
     """
 
     def __init__(self, tools: Tools | None = None) -> None:
+        super().__init__()
         self._schemas = tool_schemas(tools)
         self._any_name = tools is None
-        self._source = Source()
-        self._out: list[Event] = []
         self._calls = 0
         self._open = False
         self._empty = True  # no arguments passed on yet for the open call
         self._space: list[str] = []  # blanks that are content only if no call follows
         self._after_call = False  # only blanks since the last call
         self._broken = False  # a malformed call was met
-        self._steps = self._run()
 
-    def feed(self, text: str) -> list[Event]:
-        """The events that became certain."""
-        if text:
-            self._source.push(text)
-            next(self._steps, None)
-        return self._drain()
-
-    def finish(self) -> list[Event]:
-        """No more text comes: the rest of the events."""
-        self._source.ended = True
-        for _ in self._steps:
-            raise AssertionError("a source that has ended does not wait")
+    def _ended(self) -> None:
         if not self._after_call:
             self._out.extend(Content(blank) for blank in self._space)
         self._space = []
-        return self._drain()
-
-    def _drain(self) -> list[Event]:
-        out, self._out = joined(self._out), []
-        return out
-
-    def _run(self) -> Steps[None]:
-        raise NotImplementedError
 
     def _content(self, text: str) -> None:
         """Pass content on; blanks at its end wait for what follows."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whetstone.engine.text.events import Content, Event, Reasoning, joined
+from whetstone.engine.text.events import Content, Reasoning
 from whetstone.engine.text.marks import MarkFinder
-from whetstone.engine.text.source import SPACE, Source, Steps
+from whetstone.engine.text.parser import GeneratorParser
+from whetstone.engine.text.source import SPACE, Steps
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def thinking_marks(template: str) -> ThinkingMarks | None:
     return next((marks for marks in KNOWN_MARKS if marks.close in template), None)
 
 
-class ReasoningParser:
+class ReasoningParser(GeneratorParser):
     """Tells the thinking section from the answer, as `Reasoning` and `Content`.
 
     A section stands at the beginning of the message; the same marks later on are content. Blanks at the edges
@@ -46,29 +47,9 @@ class ReasoningParser:
     """
 
     def __init__(self, marks: ThinkingMarks | None = None, inside: bool = False) -> None:
+        super().__init__()
         self._marks = marks or ThinkingMarks()
         self._inside = inside
-        self._source = Source()
-        self._out: list[Event] = []
-        self._steps = self._run()
-
-    def feed(self, text: str) -> list[Event]:
-        """The events that became certain."""
-        if text:
-            self._source.push(text)
-            next(self._steps, None)
-        return self._drain()
-
-    def finish(self) -> list[Event]:
-        """No more text comes: the rest of the events."""
-        self._source.ended = True
-        for _ in self._steps:
-            raise AssertionError("a source that has ended does not wait")
-        return self._drain()
-
-    def _drain(self) -> list[Event]:
-        out, self._out = joined(self._out), []
-        return out
 
     def _run(self) -> Steps[None]:
         source = self._source
