@@ -142,7 +142,7 @@ USAGE = {  # what is typed: what the one line must say
     (*TASK, "--steps", -3): "steps should be greater than or equal to 1, not -3",
     (*TASK, "--problems", 3): "problems should be greater than or equal to 8, not 3",
     (*TASK, "--learning-rate", -1): "learning_rate should be greater than 0, not -1",
-    (*TASK, "--temperature", 0): "temperature should be greater than 0, not 0",
+    (*TASK, "--temperature", 0): "temperature should be greater than or equal to 0.0001, not 0",
     (*TASK, "--group-size", 1): "group_size should be greater than or equal to 2, not 1",
     (*TASK, "--seed", -1): "seed should be greater than or equal to 0, not -1",
     (*TASK, "--model", "gpt-5"): "no model is called 'gpt-5': give a folder, a .gguf file, smollm2-135m or hf:",
