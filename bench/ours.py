@@ -1,7 +1,7 @@
 """Our side of the benchmarks of generation: one timed run, and the ways in which weights can be stored."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,14 +12,13 @@ from torch import Tensor
 from whetstone.engine.engine import Engine
 from whetstone.engine.native import NativeRunner, supported
 from whetstone.engine.protocol import Completion, Request, SamplingParams, TopLogprobs
+from whetstone.engine.runners import MakeRunner
 from whetstone.engine.step import BLOCK, Runner, Step
 from whetstone.engine.torch_runner import TorchRunner
 from whetstone.models.decoder import Decoder
 
 CACHE_BYTES = 2 << 30
 STORAGES = ("fp32", "bf16", "int8")
-
-MakeRunner = Callable[[Decoder, int], Runner]
 
 
 def has_kernel(model: Decoder) -> bool:

@@ -37,7 +37,6 @@ class Scheduler:
     def __init__(self, pool: BlockPool, copy_block: Callable[[int, int], None], max_rows: int, chunk: int) -> None:
         self.pool, self.max_rows, self.chunk = pool, max_rows, chunk
         self._copy_block = copy_block
-        self._pushed_out: set[Branch] = set()  # in this plan
         self.waiting: deque[Branch] = deque()
         self.running: list[Branch] = []  # oldest first
         self.preempted = 0
@@ -59,15 +58,14 @@ class Scheduler:
         left = self.chunk
         for decoding in (True, False):
             for branch in [b for b in self.running if (b.computed >= len(b.ids) - 1) is decoding]:
-                if branch in self._pushed_out:
-                    continue
+                if not branch.table:
+                    continue  # pushed out a moment ago: whoever runs holds a block
                 if branch.draft and not self._extend(branch, branch.missing):
                     branch.draft = []  # a guess is not worth pushing anybody out
                 count = branch.missing if decoding else min(branch.missing, left)
                 if count and self._make_room(branch, count, works):
                     works[branch] = Work(branch, branch.computed, count)
                     left -= 0 if decoding else count
-        self._pushed_out.clear()
         for work in works.values():
             self._computed(work)
         while self.waiting and left > 0 and self.preempted == preempted:
@@ -137,7 +135,6 @@ class Scheduler:
         self.running.remove(branch)
         self._give_back(branch)
         self.waiting.appendleft(branch)
-        self._pushed_out.add(branch)
         self.preempted += 1
 
     def _give_back(self, branch: Branch) -> None:
