@@ -39,7 +39,8 @@ class Problem:
 
     `facts` holds what the question is about as plain JSON, enough for `Task.check` to work out the answer.
     `task`, `level` and `id` (hex of the canonical form) are filled in by `keys.Stream`; a task's `sample`
-    leaves them empty.
+    leaves them empty. `cluster` names what the problem shares its luck with, the wording or the document it was made
+    from: errors of one cluster go together, and intervals must know. Empty: it stands on its own.
     """
 
     question: str
@@ -47,6 +48,7 @@ class Problem:
     task: str = ""
     level: int = 0
     id: str = ""
+    cluster: str = ""
 
 
 @dataclass(frozen=True)
