@@ -1,7 +1,5 @@
 """A run is a directory: who may write into it, what lies in it, and how far it has come."""
 
-import fcntl
-import os
 import shutil
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Self
 
 from whetstone.errors import UsageError
 from whetstone.files import restore_folder
+from whetstone.runs.lock import lock, unlock
 
 
 class RunState(StrEnum):
@@ -54,17 +53,17 @@ class RunDirectory:
             case RunState.FINISHED:
                 raise UsageError(f"{path} holds a finished run: open {path / 'report.html'}, or choose another --out")
             case RunState.STARTED:
-                _unlock(_lock(path))  # says so if the run is going on right now
+                unlock(lock(path))  # says so if the run is going on right now
                 raise UsageError(f"{path} holds an unfinished run: `whet resume {path}`, or choose another --out")
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"cannot make the directory {path} ({error.strerror}): choose another --out") from error
-        lock = _lock(path)
+        held = lock(path)
         if run_state(path) is not RunState.ABSENT:  # another process was quicker between the look and the lock
-            _unlock(lock)
+            unlock(held)
             raise UsageError(f"{path} has just been filled by another process: choose another --out")
-        return cls(path, lock)
+        return cls(path, held)
 
     @classmethod
     def open(cls, path: Path, *, writing: bool = True) -> Self:
@@ -80,7 +79,7 @@ class RunDirectory:
                 raise UsageError(f"{path} is not a run directory (it has no config.toml)")
         if not writing:
             return cls(path, None)
-        run = cls(path, _lock(path))
+        run = cls(path, lock(path))
         restore_folder(run.checkpoint)
         return run
 
@@ -92,7 +91,7 @@ class RunDirectory:
     def close(self) -> None:
         """Give the lock back. May be called twice."""
         if self._lock is not None:
-            _unlock(self._lock)
+            unlock(self._lock)
             self._lock = None
 
     def discard(self) -> None:
@@ -135,27 +134,3 @@ def run_state(path: Path) -> RunState:
     if all(name == ".lock" or (name.startswith(".") and name.endswith(".part")) for name in names):
         return RunState.ABSENT
     return RunState.FOREIGN
-
-
-def _lock(path: Path) -> int:
-    """Take the directory's lock; returns the descriptor that holds it."""
-    try:
-        # Python opens without inheritance, so the children of a run (sandbox workers) never hold its lock.
-        descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise UsageError(f"cannot write into {path} ({error.strerror}): choose another directory") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
-        os.close(descriptor)
-        who = f"process {holder}" if holder else "another process"
-        raise UsageError(f"{path} is in use by {who}: wait for it, or choose another directory") from error
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
-    return descriptor
-
-
-def _unlock(descriptor: int) -> None:
-    # The file stays: removing it would let two processes lock two different files of the same name.
-    os.close(descriptor)

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 from whetstone.errors import UsageError
@@ -149,22 +149,17 @@ class Task(ABC):
 
     @cached_property
     def version(self) -> str:
-        """12 hex digits of the sha256 of the source of the class and of its bases below `Task`.
+        """12 hex digits of `source_digest`. It enters every problem's seed, so that a changed generator cannot pass for
+        the old one."""
+        return self.source_digest[:12]
 
-        It enters every problem's seed, so that a changed generator cannot pass for the old one. Raises
-        UsageError when the source cannot be read (a class typed at a prompt).
+    @property
+    def source_digest(self) -> str:
+        """sha256 (64 hex digits) of the source of the class and of its bases below `Task`.
+
+        Raises UsageError when the source cannot be read (a class typed at a prompt).
         """
-        digest = hashlib.sha256()
-        for cls in type(self).__mro__:
-            if cls is Task:
-                break
-            try:
-                digest.update(inspect.getsource(cls).encode())
-            except (OSError, TypeError) as error:
-                raise UsageError(
-                    f'the source of task {self.name!r} cannot be read; set `version = "1"` in the class'
-                ) from error
-        return digest.hexdigest()[:12]
+        return _source_digest(type(self))
 
     @property
     def default_level(self) -> int:
@@ -194,6 +189,21 @@ class Task(ABC):
         """
         identity = hashlib.sha256(self.canonical(problem)).hexdigest()[:32]
         return replace(problem, task=self.name, level=level, id=identity)
+
+
+@cache
+def _source_digest(kind: type[Task]) -> str:
+    digest = hashlib.sha256()
+    for cls in kind.__mro__:
+        if cls is Task:
+            break
+        try:
+            digest.update(inspect.getsource(cls).encode())
+        except (OSError, TypeError) as error:
+            raise UsageError(
+                f'the source of task {kind.name!r} cannot be read; set `version = "1"` in the class'
+            ) from error
+    return digest.hexdigest()
 
 
 def as_verdict(value: object) -> Verdict:

@@ -41,7 +41,8 @@ class UserTask(Task):
         self.class_name = class_name
         self._sample_seconds, self._check_seconds = sample_seconds, check_seconds
         # A child that is started again must run the same file: an edit during a run would go unseen.
-        arguments = str(path.resolve()), class_name, _fingerprint(path)
+        self._fingerprint = _fingerprint(path)
+        arguments = str(path.resolve()), class_name, self._fingerprint
         command = python_command("whetstone.tasks.user_file", *arguments)
         self._worker = Worker(command, memory=MEMORY)
         about = self._ask("describe", {}, SAMPLE_SECONDS)
@@ -54,10 +55,14 @@ class UserTask(Task):
     def default_level(self) -> int:
         return self._default_level
 
+    @property
+    def source_digest(self) -> str:
+        return self._fingerprint
+
     def sample(self, seed: bytes, level: int) -> Problem:
         """Raises UsageError, in one line, when the file's `sample` raises, hangs or returns nonsense."""
         made = self._ask("sample", {"seed": seed.hex(), "level": level}, self._sample_seconds)
-        return Problem(made["question"], made["facts"])
+        return Problem(made["question"], made["facts"], cluster=made["cluster"])
 
     def check(self, problem: Problem, text: str) -> Verdict:
         """Never raises: TIMEOUT when the file's `check` hangs, ERROR when it fails (why: `last_error`)."""
@@ -165,7 +170,8 @@ class _Host:
         except (TypeError, ValueError) as error:
             message = f"{self.path}: a problem's facts must be a dict of plain JSON values: {error}"
             raise UsageError(message) from error
-        return {"question": problem.question, "facts": facts}
+        _require(isinstance(problem.cluster, str), self.path, "a problem's cluster", "a text")
+        return {"question": problem.question, "facts": facts, "cluster": problem.cluster}
 
     def check(self, problem: dict[str, Any], text: str) -> str:
         return as_verdict(self.task.check(Problem(**problem), text)).value

@@ -1,0 +1,1 @@
+"""Sealed rounds: commit first, answer, reveal; anyone can verify."""
