@@ -31,6 +31,17 @@ BUILTIN: dict[str, type[Task]] = {
 }
 
 
+def stratum_tasks(stratum: str) -> list[str]:
+    """Names of the built-in tasks that a round asks in stratum C or D when it names none of its own."""
+    return [name for name, task in BUILTIN.items() if task.stratum == stratum]
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """("file.py", "Class") of a user's own task, ("", "") of a built-in one."""
+    file, colon, class_name = spec.rpartition(":")
+    return (file, class_name) if colon and file.endswith(".py") else ("", "")
+
+
 def load_task(spec: str) -> Task:
     """The task that `spec` names: a built-in name, or "file.py:Class".
 

@@ -106,6 +106,7 @@ class Task(ABC):
     levels: tuple[int, ...] = (1,)  # rising difficulty
     instruction: str = "Reply with the answer only."
     max_new_tokens: int = 32
+    stratum: str = "A"  # which stratum of a round asks it unless the round says otherwise (docs/rounds.md)
     last_error: str = ""  # why the most recent verdict was ERROR or TIMEOUT
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

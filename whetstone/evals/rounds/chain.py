@@ -82,13 +82,14 @@ def append(path: Path, records: list[Record], new: Iterable[Mapping[str, Any]]) 
     return grown
 
 
-def mend(path: Path) -> list[Record]:
-    """The records of a file whose writer may have been killed: half a line at the end is cut off. Raises BrokenChain."""
+def mend(path: Path, cut: bool = True) -> list[Record]:
+    """The records of a file whose writer may have been killed: half a line at the end does not count, and is cut off
+    (`cut`: only for who may write). Raises BrokenChain."""
     if not path.is_file():
         return []
     data = path.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     records = _read(whole, path.name)
-    if len(whole) < len(data):
+    if cut and len(whole) < len(data):
         os.truncate(path, len(whole))
     return records

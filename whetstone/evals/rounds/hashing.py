@@ -13,9 +13,9 @@ CHUNK = 1 << 20  # bytes of a file under one leaf
 
 
 def canonical(value: Any) -> bytes:
-    """The one JSON form of a value: sorted keys, no spaces, UTF-8. Raises ValueError for NaN and infinities."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "surrogatepass")
+    """The one JSON form of a value: sorted keys, no spaces, ASCII. Raises ValueError for NaN and infinities."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii")
 
 
 def digest(data: bytes) -> str:

@@ -1,0 +1,5 @@
+"""tmp"""
+
+
+def render(report: dict) -> str:
+    return "<p>tmp</p>"

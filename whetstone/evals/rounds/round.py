@@ -1,0 +1,349 @@
+"""A sealed round in a folder: new, enter, draw and answer, reveal, decide, report. The object behind `whetstone.Round`.
+
+The folder can be mailed at any time, without `organiser/` before the reveal. log.jsonl is the hash-chained record of
+what happened; it holds the sha256 of every other file, so its last hash, published, binds everything.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from whetstone.engine.backends import Backend, Source
+from whetstone.errors import UsageError
+from whetstone.evals.history import History
+from whetstone.evals.rounds import scoring
+from whetstone.evals.rounds.answering import Exam, answer
+from whetstone.evals.rounds.chain import Record, append, head, mend, read_chain
+from whetstone.evals.rounds.draw import (
+    SECRET_FILE,
+    Item,
+    Keys,
+    Secret,
+    draw_items,
+    draw_record,
+    lines,
+    open_tasks,
+)
+from whetstone.evals.rounds.entrants import Entrant, commit_entrant, model_files, weights_root
+from whetstone.evals.rounds.hashing import digest
+from whetstone.evals.rounds.judging import ACTIONS, judge_answers
+from whetstone.evals.rounds.manifest import Manifest, Part
+from whetstone.files import atomic_write_bytes, atomic_write_json, atomic_write_text
+from whetstone.runs.lock import locked
+from whetstone.runs.progress import Progress
+from whetstone.tasks.task import Task
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+
+
+class Round:
+    """The round in a folder. Raises UsageError when there is none, or its log is broken."""
+
+    def __init__(self, path: str | Path, history: History | None = None) -> None:
+        self.path = Path(path)
+        self.manifest = Manifest.read(self.path / "round.json")
+        self.history = history or History.open()
+        self.log = mend(self.path / "log.jsonl", cut=False)
+
+    @classmethod
+    def begin(cls, path: Path, manifest: Manifest, files: Sequence[str], history: History | None = None) -> Round:
+        """Write round.json and the log's first line. `files`: what lies in the folder already and belongs to it."""
+        with locked(path):
+            data = {"round.json": manifest.to_bytes()} | {name: (path / name).read_bytes() for name in files}
+            for name, content in data.items():
+                atomic_write_bytes(path / name, content)
+            hashes = {name: digest(content) for name, content in data.items()}
+            append(path / "log.jsonl", [], [{"event": "new", "time": _now(), "files": hashes}])
+        begun = cls(path, history)
+        begun.history.begun(begun)
+        return begun
+
+    # what has happened
+
+    def _events(self, kind: str) -> list[Record]:
+        return [record for record in self.log if record["event"] == kind]
+
+    @property
+    def state(self) -> str:
+        """open (for entries), drawn, answered, revealed, or void."""
+        if self._events("void"):
+            return "void"
+        if self._events("judged"):
+            return "revealed"
+        if not self._events("draw"):
+            return "open"
+        return "drawn" if self.unanswered() else "answered"
+
+    @property
+    def entrants(self) -> list[Entrant]:
+        """In the order in which they entered."""
+        return [Entrant.read(self.path / "entrants" / f"{record['name']}.json") for record in self._events("enter")]
+
+    def unanswered(self) -> list[str]:
+        """Names of entrants whose answers are not complete."""
+        done = {record["name"] for record in self._events("answered")}
+        return [record["name"] for record in self._events("enter") if record["name"] not in done]
+
+    @property
+    def head(self) -> str:
+        """The last hash of the log: publish it, and nothing before it can be changed unnoticed."""
+        return head(self.log)
+
+    # what can be done
+
+    def enter(
+        self,
+        model: str,
+        name: str | None = None,
+        *,
+        declared: dict[str, list[int]] | None = None,
+        control: str = "",
+        served: str | None = None,
+    ) -> Entrant:
+        """Commit a model to the round, before the problems exist.
+
+        declared: task -> levels that it was trained on; else what the run that made the checkpoint says. control: what
+        this entrant is a control for, in words ("trained on random rewards"). served: what an endpoint calls it.
+
+        Raises UsageError when the round is drawn already, for a name that is taken, or a model that cannot be read.
+        """
+        name = name or _name_for(model)
+        if not NAME.fullmatch(name):
+            raise UsageError(f"{name!r} is no name for an entrant: letters, digits, . _ - (40 at most); give --name")
+        with self._writing():
+            self._require("open", "enter")
+            if any(record["name"] == name for record in self._events("enter")):
+                raise UsageError(f"there is an entrant {name} already: choose another --name")
+            entrant, ledger = commit_entrant(name, model, declared=declared, looks=0, control=control, served=served)
+            tasks = [part.task for part in self.manifest.parts if not part.sealed]
+            looks = self.history.looks(entrant.weights, tasks)
+            entrant = Entrant(**(vars(entrant) | {"looks": looks}))
+            files = {f"entrants/{name}.json": entrant.to_bytes()}
+            if len(ledger):
+                ledger.save(self.path / "entrants" / f"{name}.ledger.json")
+                files[f"entrants/{name}.ledger.json"] = (self.path / "entrants" / f"{name}.ledger.json").read_bytes()
+            self._record("enter", files, name=name, commitment=entrant.commitment())
+        return entrant
+
+    def draw(self, beacon: str = "") -> list[Item]:
+        """Close the entries, make the key and the problems. Raises UsageError without entrants or the secret."""
+        with self._writing():
+            self._require("open", "draw")
+            entrants = self.entrants
+            if not entrants:
+                raise UsageError(f"nobody has entered: `whet round enter {self.path} --model MODEL`")
+            items, keys = self.redraw(beacon)
+            commitments = {entrant.name: entrant.commitment() for entrant in entrants}
+            record = draw_record(items, keys, commitments, beacon)
+            files = {
+                "prompts.jsonl": lines(item.prompt() for item in items),
+                "draw.json": (json.dumps(record, indent=2) + "\n").encode(),
+            }
+            self._record("draw", files, items=len(items))
+        return items
+
+    def answer(self, name: str, progress: Progress, source: Source | None = None) -> None:
+        """Let one entrant answer every prompt. `source`: where its model is now, if not where it entered from.
+
+        Raises UsageError when its weights are not those that entered.
+        """
+        entrant = next((each for each in self.entrants if each.name == name), None)
+        if entrant is None:
+            raise UsageError(f"there is no entrant {name}; there are {', '.join(e.name for e in self.entrants)}")
+        with self._writing():
+            if self.state not in ("drawn", "answered"):
+                raise UsageError(f"this round is {self.state}: answers are given between the draw and the reveal")
+            if name not in self.unanswered():
+                return
+            backend = self._open(entrant, source)
+            started = datetime.now(UTC)
+            log = self.path / "outputs" / f"{name}.jsonl"
+            records = answer(self.exam(), backend, log, name, progress)
+            seconds = (datetime.now(UTC) - started).total_seconds()
+            self._record(
+                "answered",
+                {},
+                name=name,
+                files={f"outputs/{name}.jsonl": digest(log.read_bytes())},
+                head=head(records),
+                seconds=round(seconds, 1),
+                backend=backend.facts() or {},
+            )
+
+    def exam(self) -> Exam:
+        """What every entrant is asked."""
+        drawn = json.loads((self.path / "draw.json").read_text(encoding="utf-8"))
+        m = self.manifest
+        return Exam.read(self.path / "prompts.jsonl", m.samples, m.temperature, drawn["sampling"], m.today)
+
+    def reveal(self, progress: Progress, without: Sequence[str] = ()) -> dict[str, Any]:
+        """Open the secret, judge all answers, write the report; returns it.
+
+        without: entrants that gave no answers in time. Raises UsageError while others have not answered.
+        """
+        with self._writing():
+            if self.state == "revealed":
+                return self._report(progress)
+            if self.state not in ("drawn", "answered"):
+                raise UsageError(f"cannot reveal: this round is {self.state}; first `whet round run {self.path}`")
+            if missing := sorted(set(self.unanswered()) - set(without)):
+                raise UsageError(
+                    f"{', '.join(missing)} did not answer yet: `whet round run {self.path}`, or --without NAME"
+                )
+            if not self._events("reveal"):
+                self._open_secret(list(without))
+            self._judge(progress)
+            self.history.revealed(self)
+            return self._report(progress)
+
+    def decide(self, place: int, action: str, reason: str, text: str = "") -> None:
+        """Put a decision on one problem into the log: keep, drop, accept TEXT or reject TEXT, for all entrants alike.
+
+        Raises UsageError before the reveal, for an unknown problem, or without a reason.
+        """
+        if action not in ACTIONS:
+            raise UsageError(f"unknown action {action!r}; choose one of {', '.join(ACTIONS)}")
+        if not reason.strip():
+            raise UsageError("a decision needs a reason, which stands in the log for good")
+        if (action in ("accept", "reject")) != bool(text.strip()):
+            raise UsageError("accept and reject are about an answer's text; keep and drop are not: see --text")
+        with self._writing():
+            self._require("revealed", "decide")
+            if not 0 <= place < len(self.items()):
+                raise UsageError(f"there is no problem {place} in this round")
+            self._record("decision", {}, place=place, action=action, reason=reason, text=text)
+
+    def void(self, reason: str) -> None:
+        """End the round without a result. It stays in the history: rounds that were dropped are counted in public."""
+        if not reason.strip():
+            raise UsageError("give the reason: it stands in the log for good")
+        with self._writing():
+            if self.state == "void":
+                raise UsageError("this round is void already")
+            self._record("void", {}, reason=reason)
+            self.history.voided(self, reason)
+
+    def report(self, progress: Progress) -> dict[str, Any]:
+        """The report of a revealed round, computed anew from its files and written into it."""
+        with self._writing():
+            self._require("revealed", "report")
+            return self._report(progress)
+
+    # what lies in the folder
+
+    def tasks(self) -> list[Task]:
+        """One per part. Raises UsageError before the reveal, if there are sealed ones and the organiser's folder is
+        not here."""
+        return open_tasks(self.parts(), self.path)
+
+    def items(self) -> list[Item]:
+        """All problems with their answers, made anew from the secret: the organiser's, or the revealed one."""
+        drawn = json.loads((self.path / "draw.json").read_text(encoding="utf-8"))
+        return self.redraw(drawn["beacon"])[0]
+
+    def secret(self) -> Secret:
+        """The organiser's. Raises UsageError where it is not at hand."""
+        return Secret.read(self.path / ("reveal.json" if self._events("reveal") else SECRET_FILE))
+
+    def parts(self) -> list[Part]:
+        """With the sealed ones opened. Raises UsageError before the reveal, where the secret is not at hand."""
+        sealed = any(part.sealed for part in self.manifest.parts)
+        return self.manifest.opened(self.secret().seals if sealed else {})
+
+    def redraw(self, beacon: str) -> tuple[list[Item], Keys]:
+        """The problems and the keys, from the secret and the entrants' commitments."""
+        secret = self.secret()
+        keys = Keys.joint(secret.secret, [entrant.commitment() for entrant in self.entrants], beacon)
+        return draw_items(self.manifest, self.parts(), self.tasks(), keys), keys
+
+    def _open(self, entrant: Entrant, source: Source | None) -> Backend:
+        where = source or Source(entrant.model, entrant.backend.get("served"))
+        if not entrant.hosted and weights_root(model_files(where.model)[0]) != entrant.weights:
+            raise UsageError(
+                f"the weights in {where.model} are not those with which {entrant.name} entered: put them back, or say "
+                f"where they are by --model"
+            )
+        return where.open()
+
+    def _open_secret(self, without: list[str]) -> None:
+        secret = self.secret()
+        if secret.commitment() != self.manifest.secret:
+            raise UsageError("the organiser's secret is not the one that this round was begun with")
+        items = self.items()
+        seals, files = {}, {}
+        for place, about in secret.seals.items():
+            name = f"tasks/part-{place}.py"
+            files[name] = (self.path / about["kept"]).read_bytes()
+            seals[place] = about | {"kept": name}
+        told = secret.to_json() | {"sealed": seals, "without": without}
+        files["reveal.json"] = (json.dumps(told, indent=2) + "\n").encode()
+        files["items.jsonl"] = lines(item.told() for item in items)
+        self._record("reveal", files)
+        shutil.rmtree(self.path / "organiser", ignore_errors=True)
+
+    def _judge(self, progress: Progress) -> None:
+        items, tasks, m = self.items(), self.tasks(), self.manifest
+        names = [record["name"] for record in self._events("answered")]
+        files = {}
+        with progress.stage("verdicts", len(items) * len(names)) as stage:
+            for name in names:
+                path = self.path / "verdicts" / f"{name}.jsonl"
+                path.unlink(missing_ok=True)
+                records = read_chain(self.path / "outputs" / f"{name}.jsonl")
+                append(path, [], judge_answers(items, tasks, records, stage.advance))
+                files[f"verdicts/{name}.jsonl"] = path.read_bytes()
+        past = self.history.facts(self, [item.problem.id for item in items])
+        files["history.json"] = (json.dumps(past, indent=2) + "\n").encode()
+        self._record("judged", files, entrants=names, manifest=m.id)
+
+    def _report(self, progress: Progress) -> dict[str, Any]:
+        from whetstone.evals.rounds.page import render
+
+        report = scoring.score(self)
+        atomic_write_json(self.path / "report.json", report)
+        atomic_write_text(self.path / "report.html", render(report))
+        data = {name: (self.path / name).read_bytes() for name in ("report.json", "report.html")}
+        last = self._events("report")
+        if not last or last[-1]["files"] != {name: digest(each) for name, each in data.items()}:
+            self._record("report", data)
+        return report
+
+    # writing
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with locked(self.path):
+            self.log = mend(self.path / "log.jsonl")
+            yield
+
+    def _require(self, state: str, what: str) -> None:
+        if self.state != state:
+            raise UsageError(f"cannot {what}: this round is {self.state}, not {state}")
+
+    def _record(self, event: str, contents: dict[str, bytes], **about: Any) -> None:
+        """Write files, then the line of the log that binds them: a kill between the two leaves files that the repeated
+        step writes again."""
+        for name, data in contents.items():
+            atomic_write_bytes(self.path / name, data)
+        about.setdefault("files", {name: digest(data) for name, data in contents.items()})
+        record = {"event": event, "time": _now(), **about}
+        self.log = append(self.path / "log.jsonl", self.log, [record])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _name_for(model: str) -> str:
+    """runs/first/checkpoint is called "first"; a folder or a file goes by its name."""
+    parts = [part for part in re.split(r"[/:]", model.removesuffix(".gguf")) if part]
+    if len(parts) > 1 and parts[-1] == "checkpoint":
+        parts.pop()
+    return re.sub(r"[^A-Za-z0-9._-]", "-", parts[-1] if parts else "model")[:40]

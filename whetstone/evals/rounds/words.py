@@ -1,0 +1,90 @@
+"""What a report says in words: the gains, and every link of the chain that a sceptic would pull at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SMALL = 100  # problems below which an interval is wide whatever happens
+
+
+def links(report: dict[str, Any]) -> list[str]:
+    """The weak links, weakest first. Nobody's round has none."""
+    found: list[tuple[int, str]] = []
+    entrants, strata = report["entrants"], report["strata"]
+    for entrant in entrants:
+        name = entrant["name"]
+        if entrant["hosted"]:
+            found.append((0, f"{name} is hosted: nobody can prove which weights answered, or that no human helped"))
+        if entrant["trained_on"] is None:
+            found.append((4, f"{name} does not declare what it was trained on: what A and B mean for it is unknown"))
+        if entrant["looks"]:
+            found.append(
+                (3, f"{name} was measured {entrant['looks']} times at these tasks on this machine before it entered")
+            )
+        for stratum in strata:
+            row = stratum["entrants"][name]
+            if stratum["stratum"] == "B" and row["declared"] == "trained":
+                found.append((2, f"{name} was trained on a level of stratum B: for it, B is no harder than A"))
+            if (overlap := row["overlap"]) and overlap["seen"]:
+                where = f"{overlap['seen']} of {overlap['of']} problems of stratum {stratum['stratum']}"
+                found.append((1, f"{name} was trained on {where}"))
+    if not report["beacon"]:
+        found.append(
+            (
+                5,
+                "no public beacon entered the key: an organiser and an entrant who work together could have tried "
+                "several draws",
+            )
+        )
+    if report["history"]["voided"] or report["history"]["unfinished"]:
+        past = report["history"]
+        found.append((3, f"{past['voided']} rounds were voided and {past['unfinished']} begun but not revealed here"))
+    if report["history"]["retired_before"]:
+        found.append((3, f"{report['history']['retired_before']} problems were in an earlier round and known since"))
+    if report["without"]:
+        found.append((3, f"entered, but gave no answers: {', '.join(report['without'])}"))
+    for stratum in strata:
+        if stratum["n"] < SMALL:
+            found.append((6, f"stratum {stratum['stratum']} has {stratum['n']} problems only: its intervals are wide"))
+        if stratum["stratum"] == "C" and not any(part["sealed"] for part in stratum["parts"]):
+            found.append(
+                (
+                    7,
+                    "the worlds of stratum C come with Whetstone: their rules are drawn from the key, their kind is "
+                    "public",
+                )
+            )
+    found.append(
+        (8, "each entrant is one set of weights: how much another training seed would change is not measured here")
+    )
+    return [text for _, text in sorted(found, key=lambda each: each[0])]
+
+
+def verdict_lines(report: dict[str, Any]) -> list[str]:
+    """One sentence per pair and stratum."""
+    controls = {entrant["name"]: entrant["control"] for entrant in report["entrants"]}
+    lines = []
+    for stratum in report["strata"]:
+        for pair in stratum["pairs"]:
+            change, low, high = (100 * pair[name] for name in ("mean", "low", "high"))
+            said = {"gain": "gain", "loss": "loss"}.get(pair["verdict"], "no gain: not distinguishable")
+            note = f" ({controls[pair['after']]})" if controls[pair["after"]] else ""
+            lines.append(
+                f"stratum {stratum['stratum']}: {pair['after']}{note} against {pair['before']}: {said}, "
+                f"{change:+.1f} points ({low:+.1f} to {high:+.1f}; p {pair['p_holm']:.2g} after Holm; "
+                f"{stratum['n']} problems, {100 * pair['minimum_detectable']:.1f} points would have been seen)"
+            )
+    return lines
+
+
+def table(report: dict[str, Any]) -> list[str]:
+    """The report for a terminal: accuracies, then the sentences, then the weakest link."""
+    lines = []
+    for stratum in report["strata"]:
+        lines.append(f"stratum {stratum['stratum']} ({stratum['n']} problems; {stratum['means']})")
+        width = max(len(name) for name in (*stratum["entrants"], *stratum["baselines"]))
+        rows = {name: row["accuracy"] for name, row in stratum["entrants"].items()} | stratum["baselines"]
+        for name, accuracy in rows.items():
+            mean, low, high = (100 * accuracy[key] for key in ("mean", "low", "high"))
+            lines.append(f"  {name:{width}}  {mean:5.1f} % right ({low:.1f} to {high:.1f})")
+    return [*lines, *report["verdict"], f"weakest link: {report['weakest_link']}"]
