@@ -87,7 +87,7 @@ def _load_adapted(spec: str, folder: Path, device: str, above: tuple[Path, ...])
     """The base that the adapter names, with the adapter on it. An adapter below it is merged into its own base."""
     above = (*above, folder.resolve())
     noted = str(read_json(folder / CONFIG_FILE).get("base_model_name_or_path") or "")
-    name = _base_name(noted, folder)
+    name = base_name(noted, folder)
     try:
         if Path(name).is_absolute() and Path(name).resolve() in above:
             raise UsageError("it leads back to itself")
@@ -110,7 +110,7 @@ def _load_adapted(spec: str, folder: Path, device: str, above: tuple[Path, ...])
     return Loaded(loaded.model, tokenizer, spec, folder, name)
 
 
-def _base_name(noted: str, folder: Path) -> str:
+def base_name(noted: str, folder: Path) -> str:
     """What an adapter notes about its base, in a form that `load` takes in any directory.
 
     PEFT notes a folder, which may have moved along with the adapter, or a name on the hub.
