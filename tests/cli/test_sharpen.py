@@ -17,7 +17,7 @@ from tests.tiny import digit_task, tiny_folder
 
 SMALL = ("--problems", 24, "--prompts", 4, "--group-size", 4, "--learning-rate", "3e-3")
 ACCURACY = {"mean", "low", "high", "n"}
-DIFFERENCE = {*ACCURACY, "p", "p_mcnemar_exact", "discordant", "minimum_detectable"}
+DIFFERENCE = {*ACCURACY, "p", "test", "p_mcnemar_exact", "discordant", "minimum_detectable", "verdict"}
 EXAMINED = {"greedy", "sampled", "temperature", "verdicts", "tokens_per_answer", "truncated"}
 KEYS = {  # of report.json: a contract that other programs rely on
     "title": None,

@@ -16,7 +16,7 @@ from whetstone.engine.protocol import Completion, Finish, Progress, Request, Sam
 from whetstone.engine.rollout import FAILURES_AT_FIRST, HANGS_AT_FIRST, HANGS_AT_MOST, Judge, Questioner
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.measure import Measurement, Scores, compared, measure_greedy, measure_sampled, vote
-from whetstone.evals.statistics import paired_difference
+from whetstone.evals.statistics import compare
 from whetstone.tasks.task import DEFAULT_STYLES, Problem, Task, Verdict
 from whetstone.tasks.user_file import UserTask
 
@@ -216,9 +216,9 @@ def test_room_for_prompt_and_answer() -> None:
 
 def test_scores_are_compared_only_on_the_same_problems() -> None:
     before, after = Scores(["a", "b", "c", "d"], [0, 0, 1, 1]), Scores(["a", "b", "c", "d"], [1, 0, 1, 0])
-    assert compared(before, after) == paired_difference([0, 0, 1, 1], [1, 0, 1, 0])
+    assert compared(before, after) == compare([0, 0, 1, 1], [1, 0, 1, 0])
     first = Scores(["a", "b"], [0, 0])
-    assert compared(first, after, part=True) == paired_difference([0, 0], [1, 0])
+    assert compared(first, after, part=True) == compare([0, 0], [1, 0])
     assert compared(before, after, part=True) == compared(before, after)
     for wrong, part in (
         (first, False),  # fewer, where all were meant

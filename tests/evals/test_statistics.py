@@ -16,9 +16,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 from whetstone.evals.statistics import (
     Interval,
+    compare,
     mcnemar_exact,
     minimum_detectable,
-    paired_difference,
     paired_interval,
     pass_at_k,
     pass_at_k_curve,
@@ -57,29 +57,29 @@ def test_mcnemar_agrees_with_statsmodels(gained: int, lost: int) -> None:
     assert mcnemar_exact(gained, lost) == pytest.approx(min(1.0, oracle), abs=1e-12)
 
 
-def test_paired_difference_counts_both_ways() -> None:
-    result = paired_difference([0, 0, 0, 1, 1, 0], [1, 1, 0, 1, 0, 0])
+def test_compare_counts_both_ways() -> None:
+    result = compare([0, 0, 0, 1, 1, 0], [1, 1, 0, 1, 0, 0])
     assert result["discordant"] == [2, 1] and result["mean"] == pytest.approx(1 / 6) and result["n"] == 6
     assert result["p"] == result["p_mcnemar_exact"] == 1.0
     assert result["low"] < 0 < result["high"]
     json.dumps(result)
 
 
-def test_paired_difference_is_antisymmetric() -> None:
+def test_compare_is_antisymmetric() -> None:
     generator = np.random.default_rng(3)
     before, after = ([int(x) for x in generator.integers(0, 2, 80)] for _ in range(2))
-    there, back = paired_difference(before, after), paired_difference(after, before)
+    there, back = compare(before, after), compare(after, before)
     assert there["mean"] == -back["mean"] and there["p"] == back["p"]
     assert (there["low"], there["high"]) == pytest.approx((-back["high"], -back["low"]))
 
 
-def test_paired_difference_matches_t_interval_on_a_large_change() -> None:
+def test_compare_matches_t_interval_on_a_large_change() -> None:
     generator = np.random.default_rng(4)
     before = (generator.random(500) < 0.27).astype(int)
     after = (generator.random(500) < 0.70).astype(int)
     d = after - before
     half = 1.9647 * d.std(ddof=1) / math.sqrt(500)
-    result = paired_difference(before.tolist(), after.tolist())
+    result = compare(before.tolist(), after.tolist())
     assert (result["low"], result["high"]) == pytest.approx((d.mean() - half, d.mean() + half), abs=3e-3)
     assert result["p"] < 1e-20
 
@@ -87,7 +87,7 @@ def test_paired_difference_matches_t_interval_on_a_large_change() -> None:
 @pytest.mark.parametrize("n", [1, 10, 500])
 @pytest.mark.parametrize("pair", [(0, 0), (1, 1), (0, 1), (1, 0)])
 def test_no_variance_still_gives_an_interval_of_sensible_width(n: int, pair: tuple[int, int]) -> None:
-    result = paired_difference([pair[0]] * n, [pair[1]] * n)
+    result = compare([pair[0]] * n, [pair[1]] * n)
     assert -1 <= result["low"] <= result["mean"] <= result["high"] <= 1
     assert 0.5 / n < result["high"] - result["low"] <= 2
     assert 0 < result["minimum_detectable"] <= 1
@@ -95,11 +95,11 @@ def test_no_variance_still_gives_an_interval_of_sensible_width(n: int, pair: tup
 
 @pytest.mark.parametrize(
     ("before", "after", "message"),
-    [([0], [0, 1], "pairs"), ([], [], "no items"), ([0, 2], [0, 1], "0 or 1"), ([0.5], [1], "0 or 1")],
+    [([0], [0, 1], "pairs"), ([], [], "no items"), ([0, 2], [0, 1], "0 and 1"), ([math.nan], [1], "finite")],
 )
-def test_paired_difference_refuses(before: list[Any], after: list[Any], message: str) -> None:
+def test_compare_refuses(before: list[Any], after: list[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        paired_difference(before, after)
+        compare(before, after)
 
 
 def test_paired_interval_refuses_the_impossible() -> None:

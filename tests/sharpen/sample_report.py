@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from whetstone.evals.statistics import paired_difference, pass_at_k_curve, wilson
+from whetstone.evals.statistics import compare, pass_at_k_curve, wilson
 
 Row = dict[str, Any]
 KS = [1, 2, 4, 8, 16]
@@ -28,7 +28,7 @@ def _accuracy(scores: list[int]) -> dict[str, float | int]:
 
 
 def _difference(before: list[int], after: list[int]) -> Row:
-    full = paired_difference(before, after)
+    full = compare(before, after)
     return {key: full[key] for key in ("mean", "low", "high", "n", "p", "minimum_detectable")}
 
 

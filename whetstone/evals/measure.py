@@ -7,27 +7,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from whetstone.engine.protocol import Progress, SamplingParams
 from whetstone.engine.rollout import Answers, Questioner
 from whetstone.errors import WorkFailed
-from whetstone.evals.statistics import Interval, paired_difference, pass_at_k_curve, wilson
+from whetstone.evals.statistics import Interval, accuracy_interval, compare, pass_at_k_curve
 from whetstone.tasks.keys import problem_seed
 from whetstone.tasks.task import Problem, Task, Verdict
 
 
 @dataclass(frozen=True)
 class Scores:
-    """1 (right) or 0 for each problem, and which problems these are."""
+    """1 (right) or 0 for each problem, which problems these are, and their clusters (none known: each on its own)."""
 
     ids: list[str]
     right: list[int]
+    clusters: list[str] = field(default_factory=list)
 
     def accuracy(self) -> Interval:
-        """Share of right ones, with its Wilson interval."""
-        return wilson(sum(self.right), len(self.right))
+        """Share of right ones, with the interval of `accuracy_interval`."""
+        return accuracy_interval(self.right, self.clusters or None)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Measurement:
     texts: list[list[str]]
     tokens: list[list[int]]
     truncated: list[list[bool]]
+    clusters: list[str] = field(default_factory=list)  # of each problem; none in files of older versions
 
     @classmethod
     def of(cls, answered: Sequence[Answers]) -> Measurement:
@@ -50,6 +52,7 @@ class Measurement:
             texts=[list(a.texts) for a in answered],
             tokens=[[c.length for c in a.completions] for a in answered],
             truncated=[[c.finish == "length" for c in a.completions] for a in answered],
+            clusters=[a.problem.cluster for a in answered],
         )
 
     @property
@@ -60,7 +63,7 @@ class Measurement:
     @property
     def scores(self) -> Scores:
         """`first_right` with the problems that it belongs to."""
-        return Scores(self.ids, self.first_right)
+        return Scores(self.ids, self.first_right, self.clusters)
 
     @property
     def counts(self) -> list[tuple[int, int]]:
@@ -68,12 +71,12 @@ class Measurement:
         return [(len(verdicts), verdicts.count(Verdict.RIGHT)) for verdicts in self.verdicts]
 
     def accuracy(self) -> Interval:
-        """Share of problems answered right at the first answer, with its Wilson interval."""
+        """Share of problems answered right at the first answer, with the interval of `accuracy_interval`."""
         return self.scores.accuracy()
 
     def pass_at(self, ks: Sequence[int]) -> list[dict[str, float | int]]:
         """Unbiased pass@k with bands, one row per k."""
-        return pass_at_k_curve(self.counts, ks)
+        return pass_at_k_curve(self.counts, ks, clusters=self.clusters or None)
 
     def mix(self) -> dict[str, int]:
         """How often each of the five verdicts fell."""
@@ -120,7 +123,7 @@ def measure_sampled(
 
 
 def compared(before: Scores, after: Scores, *, part: bool = False) -> dict[str, Any]:
-    """`statistics.paired_difference` of two scores of the same problems, after - before.
+    """`statistics.compare` of two scores of the same problems, after - before.
 
     With `part`, `before` may be of the first few of the problems only, and the pairs are those. Raises WorkFailed when
     the problems differ: a difference between unlike things would look like any other number.
@@ -131,7 +134,7 @@ def compared(before: Scores, after: Scores, *, part: bool = False) -> dict[str, 
             "two measurements that should be paired are not of the same problems "
             f"({n} and {len(after.ids)}): files of different runs were mixed; start anew with another --out"
         )
-    return paired_difference(before.right, after.right[:n])
+    return compare(before.right, after.right[:n], (before.clusters or after.clusters[:n]) or None)
 
 
 def vote(pool: Measurement, task: Task) -> Scores:
@@ -148,4 +151,4 @@ def vote(pool: Measurement, task: Task) -> Scores:
             continue
         winner = votes.most_common(1)[0][0]
         scores.append(int(verdicts[answers.index(winner)] == Verdict.RIGHT))
-    return Scores(pool.ids, scores)
+    return Scores(pool.ids, scores, pool.clusters)

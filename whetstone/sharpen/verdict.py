@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from whetstone.evals.statistics import unpaired_difference
+from whetstone.evals.statistics import reading, unpaired_difference
 
 Kind = Literal["headline", "good", "bad", "open", "weak"]
 Direction = Literal["up", "down", "unclear"]
@@ -81,10 +81,8 @@ def _p(difference: Mapping[str, Any]) -> float | None:
 
 def direction(difference: Mapping[str, Any]) -> Direction:
     """Which way a difference points, or "unclear" when it is not distinguishable from none."""
-    p = _p(difference)
-    if p is not None and p >= 0.05:
-        return "unclear"
-    return "up" if difference["low"] > 0 else "down" if difference["high"] < 0 else "unclear"
+    ways: dict[str, Direction] = {"gain": "up", "loss": "down", "not distinguishable": "unclear"}
+    return ways[reading(difference)]
 
 
 def verdict_shares(measure: Mapping[str, Any] | None) -> dict[str, float] | None:
@@ -136,7 +134,7 @@ def _gain(report: Mapping[str, Any]) -> Finding | None:
     if not difference:
         return None
     p = _p(difference)
-    test = "" if p is None else f", exact McNemar {probability(p)}"
+    test = "" if p is None else f", {difference.get('test', 'exact McNemar')} {probability(p)}"
     text = f"Change on the same {difference['n']} problems: {spread(difference)}{test}."
     match direction(difference):
         case "up":

@@ -1,0 +1,70 @@
+"""Intervals, paired tests, repeated answers, power, ranks and calibration; docs/statistics.md says which when."""
+
+from whetstone.evals.statistics.intervals import (
+    LEVEL,
+    Interval,
+    accuracy_interval,
+    beta_binomial,
+    cluster_bootstrap,
+    clustered_error,
+    mean_interval,
+    standard_error,
+    wilson,
+)
+from whetstone.evals.statistics.pairs import (
+    compare,
+    difference_interval,
+    holm,
+    mcnemar_exact,
+    minimum_detectable,
+    paired_interval,
+    reading,
+    sign_flip,
+    unpaired_difference,
+)
+from whetstone.evals.statistics.power import POWER, effect_paired, items_paired, items_unpaired
+from whetstone.evals.statistics.ranks import rank_intervals
+from whetstone.evals.statistics.reliability import Bin, Reliability, reliability
+from whetstone.evals.statistics.repeated import (
+    SeedSpread,
+    pass_at_k,
+    pass_at_k_curve,
+    pass_hat_k,
+    pass_hat_k_curve,
+    seed_spread,
+)
+
+__all__ = [
+    "LEVEL",
+    "POWER",
+    "Bin",
+    "Interval",
+    "Reliability",
+    "SeedSpread",
+    "accuracy_interval",
+    "beta_binomial",
+    "cluster_bootstrap",
+    "clustered_error",
+    "compare",
+    "difference_interval",
+    "effect_paired",
+    "holm",
+    "items_paired",
+    "items_unpaired",
+    "mcnemar_exact",
+    "mean_interval",
+    "minimum_detectable",
+    "paired_interval",
+    "pass_at_k",
+    "pass_at_k_curve",
+    "pass_hat_k",
+    "pass_hat_k_curve",
+    "rank_intervals",
+    "reading",
+    "reliability",
+    "seed_spread",
+    "sign_flip",
+    "standard_error",
+    "unpaired_difference",
+    "wilson",
+]
