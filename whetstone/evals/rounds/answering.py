@@ -99,9 +99,12 @@ def ask(exam: Exam, backend: Backend, prompts: Sequence[dict[str, Any]]) -> list
 
 
 def _told(completion: Completion, backend: Backend) -> dict[str, Any]:
+    said = completion.logprobs
     return {
         "text": completion_text(completion, backend.tokenizer),
         "ids": list(completion.ids),
         "tokens": completion.length,
         "finish": completion.finish,
+        # of a whole token's digits: another machine's last bits must not make an answer look changed
+        "logprob": round(sum(said) / len(said), 4) if said else None,
     }

@@ -51,6 +51,8 @@ class Round:
         self.manifest = Manifest.read(self.path / "round.json")
         self.history = history or History.open()
         self.log = mend(self.path / "log.jsonl", cut=False)
+        self._tasks: dict[tuple[Part, ...], list[Task]] = {}
+        self._drawn: dict[str, tuple[list[Item], Keys]] = {}
 
     @classmethod
     def begin(cls, path: Path, manifest: Manifest, files: Sequence[str], history: History | None = None) -> Round:
@@ -241,7 +243,10 @@ class Round:
     def tasks(self) -> list[Task]:
         """One per part. Raises UsageError before the reveal, if there are sealed ones and the organiser's folder is
         not here."""
-        return open_tasks(self.parts(), self.path)
+        parts = tuple(self.parts())
+        if parts not in self._tasks:  # a user's own is a process: it is started once
+            self._tasks[parts] = open_tasks(parts, self.path)
+        return self._tasks[parts]
 
     def items(self) -> list[Item]:
         """All problems with their answers, made anew from the secret: the organiser's, or the revealed one."""
@@ -259,9 +264,11 @@ class Round:
 
     def redraw(self, beacon: str) -> tuple[list[Item], Keys]:
         """The problems and the keys, from the secret and the entrants' commitments."""
-        secret = self.secret()
-        keys = Keys.joint(secret.secret, [entrant.commitment() for entrant in self.entrants], beacon)
-        return draw_items(self.manifest, self.parts(), self.tasks(), keys), keys
+        if beacon not in self._drawn:
+            commitments = [entrant.commitment() for entrant in self.entrants]
+            keys = Keys.joint(self.secret().secret, commitments, beacon)
+            self._drawn[beacon] = draw_items(self.manifest, self.parts(), self.tasks(), keys), keys
+        return self._drawn[beacon]
 
     def _open(self, entrant: Entrant, source: Source | None) -> Backend:
         where = source or Source(entrant.model, entrant.backend.get("served"))

@@ -4,6 +4,7 @@ link of the chain is the weakest."""
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from whetstone.evals.rounds.manifest import STRATA, Part
 from whetstone.evals.rounds.words import links, verdict_lines
 from whetstone.evals.statistics.intervals import accuracy_interval
 from whetstone.evals.statistics.pairs import compare, holm, reading
+from whetstone.evals.statistics.reliability import reliability
 from whetstone.evals.statistics.repeated import pass_at_k_curve, pass_hat_k_curve
 from whetstone.tasks.baselines import majority_answer
 from whetstone.tasks.ledger import Ledger
@@ -179,7 +181,17 @@ def _row(
     if counts[0][0] > 1:
         ks = [k for k in (1, 2, 4, 8, 16, 32, 64, 128, 256) if k <= counts[0][0]]
         row |= {"pass_at_k": pass_at_k_curve(counts, ks), "pass_hat_k": pass_hat_k_curve(counts, ks)}
+    row["reliability"] = _reliability(sheet, items, clusters)
     return row
+
+
+def _reliability(sheet: Sheet, items: Sequence[Item], clusters: list[str] | None) -> dict[str, Any] | None:
+    """Whether answers come true as often as their tokens' mean probability says; None where no backend told it."""
+    first = [sheet.answers[item.place][0]["logprob"] for item in items]
+    if any(logprob is None for logprob in first):
+        return None
+    right = [float(sheet.verdicts[item.place][0] == Verdict.RIGHT) for item in items]
+    return reliability([min(1.0, math.exp(logprob)) for logprob in first], right, clusters).to_dict()
 
 
 def _part_row(sheet: Sheet, part: Part, number: int, items: Sequence[Item]) -> dict[str, Any]:

@@ -87,6 +87,19 @@ def verify(
     found.check("files: each is the one that the log names, and there are no others", lambda: _files(path, log))
     if not found.check("round.json: can be read", lambda: _manifest(path)):
         return found
+    # a damaged file may be read by any check before the one that is about it
+    found.check("its files can be read", lambda: _contents(path, log, found, models or {}, rerun, progress))
+    return found
+
+
+def _contents(
+    path: Path,
+    log: list[Record],
+    found: Verification,
+    models: Mapping[str, str],
+    rerun: int,
+    progress: Progress | None,
+) -> str | None:
     round_ = Round(path, History(path / "no history"))
     if round_.manifest.code != code_digest():
         found.open.append(
@@ -94,13 +107,13 @@ def verify(
             f"{round_.manifest.commit}): differences below may come from that"
         )
     found.check("entrants: each is as it was committed", lambda: _entrants(round_, log))
-    opened = _weights(round_, models or {}, found)
+    opened = _weights(round_, models, found)
     if any(record["event"] == "draw" for record in log):
         found.check("answers: each log is whole and is of the round's prompts", lambda: _answers(round_, log))
     _drawn(round_, log, found)
     if rerun and opened:
         _rerun(round_, opened, rerun, found, progress or Progress())
-    return found
+    return None
 
 
 def _chain(path: Path, published: str | None) -> str | None:
@@ -290,9 +303,14 @@ def _rerun(
             with progress.stage(f"asking {entrant.name} again", len(chosen)) as stage:
                 for prompt in chosen:
                     (anew,) = ask(exam, backend, [prompt])
-                    if anew["answers"] != logged[prompt["place"]]["answers"]:
+                    if _said(anew) != _said(logged[prompt["place"]]):
                         return f"another answer to problem {prompt['place']}"
                     stage.advance()
             return None
 
         found.check(f"answers of {entrant.name}: {len(chosen)} asked again, the same", compare)
+
+
+def _said(record: Record) -> list[dict[str, Any]]:
+    """The answers without their log-probabilities, which another machine may round otherwise."""
+    return [{name: value for name, value in answer.items() if name != "logprob"} for answer in record["answers"]]
