@@ -17,7 +17,13 @@ def begin(folder: Path, **options: object) -> Round:
     """A round of a user's task, with another one sealed."""
     (folder / "hidden").mkdir(parents=True)
     task, hidden = digit_task(folder), digit_task(folder / "hidden")
-    settings: dict[str, object] = {"n": 12, "level": 1, "strata": "ABC", "sealed": [hidden], "history": History(folder / "h.sqlite")}
+    settings: dict[str, object] = {
+        "n": 12,
+        "level": 1,
+        "strata": "ABC",
+        "sealed": [hidden],
+        "history": History(folder / "h.sqlite"),
+    }
     return new_round(folder / "round", task, **{**settings, **options})  # type: ignore[arg-type]
 
 
