@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import whetstone
 from whetstone.errors import UsageError
 from whetstone.evals.history import History
 from whetstone.evals.rounds.draw import SECRET_FILE, Secret, draw_part
@@ -21,7 +19,7 @@ from whetstone.runs import provenance
 from whetstone.tasks.registry import load_task, split_spec, stratum_tasks
 from whetstone.tasks.task import Task
 
-DEFAULT_STRATA = "ABCD"
+DEFAULT_STRATA = "ABCDE"
 
 
 def new_round(
@@ -45,8 +43,8 @@ def new_round(
     C, whose sources stay hidden until the reveal; without them C asks the invented worlds that come with Whetstone,
     whose rules the key draws. samples, temperature: answers per problem; greedy unless there are several.
 
-    Raises UsageError for a folder that holds anything, an unknown task, style or stratum, or a task with too few problems:
-    nothing is written then.
+    Raises UsageError for a folder that holds anything, an unknown task, style or stratum, or a task with too few
+    problems: nothing is written then.
     """
     folder = Path(path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -114,10 +112,12 @@ def _parts(task: str, level: int | None, n: int, strata: str, sealed: Sequence[s
             share = _share(n, len(specs), place)
             if share:
                 chosen.append(_part("C", spec, world, world.levels[0], share, sealed=spec in sealed))
-    if "D" in strata:
-        for spec in stratum_tasks("D"):
-            reader = load_task(spec)
-            chosen.append(_part("D", spec, reader, reader.levels[0], n))
+    for letter in ("D", "E"):
+        if letter in strata:
+            specs = stratum_tasks(letter)
+            for place, spec in enumerate(specs):
+                reader = load_task(spec)
+                chosen.append(_part(letter, spec, reader, reader.levels[0], _share(n, len(specs), place)))
     if not chosen:
         raise UsageError(f"no stratum of {strata} can be asked of task {judged.name}")
     return chosen

@@ -101,7 +101,7 @@ def commit_entrant(
 
 
 def model_files(model: str) -> tuple[dict[str, str], str]:
-    """(name -> Merkle root) of every file that decides an answer, and the name of an adapter's base ("" without one)."""
+    """(name -> Merkle root) of every file that decides an answer, and an adapter's base ("" without one)."""
     folder = resolve(model)
     if folder.is_file():
         return {folder.name: file_root(folder)}, ""

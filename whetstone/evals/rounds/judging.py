@@ -1,4 +1,4 @@
-"""After the reveal: verdicts on the logged answers, and decisions on single problems that hold for all entrants alike."""
+"""After the reveal: verdicts on the logged answers, and decisions on single problems for all entrants alike."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def decisions(log: Iterable[Record]) -> list[Decision]:
     ]
 
 
-def rulings(decided: Sequence[Decision], items: Sequence[Item], tasks: Sequence[Task]) -> "Rulings":
+def rulings(decided: Sequence[Decision], items: Sequence[Item], tasks: Sequence[Task]) -> Rulings:
     """The decisions in force. A later one on the same problem (and answer) replaces an earlier one."""
     dropped: set[int] = set()
     answers: dict[tuple[int, str], Verdict] = {}

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import whetstone.tasks
 from whetstone.errors import UsageError
@@ -19,15 +18,15 @@ FORMAT = 1
 STRATA: Mapping[str, str] = {
     "A": "fresh instances: new problems of a public task, at the level it is trained on. Says: learned this task, not "
     "these problems",
-    "B": "fresh levels: the same task, longer or harder than the entrant declared to have trained on. Says: extrapolates",
+    "B": "fresh levels: the same task, longer or harder than the entrant says it trained on. Says: extrapolates",
     "C": "sealed tasks: rules that no training recipe names. Says: transfers",
-    "D": "documents of invented worlds, made from the round's key, asked with the document and without it. Says: reads, "
-    "and does not recall",
+    "D": "documents of invented worlds, made from the round's key. Says: reads, and does not recall",
+    "E": "questions of the kind of D without their documents. Says: what could be guessed; D counts from there",
 }
 STATISTICS = {
     "accuracy": "mean over problems with a 95 % interval; clustered by wording or document where these repeat",
-    "pairs": "difference on the same problems with a 95 % interval; p by exact McNemar or sign flips of whole clusters; "
-    "Holm over all declared pairs and strata",
+    "pairs": "difference on the same problems with a 95 % interval; p by exact McNemar or sign flips of whole "
+    "clusters; Holm over all declared pairs and strata",
     "several answers": "unbiased pass@k and pass^k, bootstrap over problems",
 }
 EXCLUSION = "a problem leaves the round only by a decision in its log, made without names, for all entrants alike"
@@ -124,7 +123,7 @@ class Manifest:
 
 
 def part_task(part: Part, folder: Path) -> Task:
-    """The task of a part. `folder`: where the files of tasks lie. Raises UsageError when it is another than was committed."""
+    """The task of a part. `folder`: the round's. Raises UsageError when it is another than was committed."""
     spec = part.task if not part.file else f"{folder / part.file}:{part.class_name}"
     task = load_task(spec)
     if not part.sealed and (task.version != part.version or task.source_digest != part.source):

@@ -1,5 +1,5 @@
-"""From answers and verdicts to report.json: each stratum apart, intervals, pairs, baselines, overlap, and in words which
-link of the chain is the weakest."""
+"""From answers and verdicts to report.json: each stratum apart, intervals, pairs, baselines, overlap, and in words
+which link of the chain is the weakest."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _stratum(
 
 
 def _clusters(items: Sequence[Item], parts: int) -> list[str] | None:
-    """What problems share their luck with: wording or document; where a stratum has several tasks, the task at least."""
+    """What problems share their luck with: the wording or the document, within their task and level."""
     named = [item.problem.cluster for item in items]
     if not any(named) and parts == 1:
         return None

@@ -74,8 +74,9 @@ def verify(
 ) -> Verification:
     """Check the round in `path`, whatever its state.
 
-    models: where entrants' weights are now, if not where they entered from. rerun: so many problems of each entrant whose
-    weights are at hand are asked again. published: a hash that the organiser published: it must be one of the log's.
+    models: where entrants' weights are now, if not where they entered from. rerun: so many problems of each entrant
+    whose weights are at hand are asked again. published: a hash that the organiser published, which must be one of
+    the log's.
 
     Never raises for a round that is damaged: the result says what is wrong.
     """
