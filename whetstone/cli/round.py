@@ -26,7 +26,7 @@ def new(
     task: Task = "addition",
     level: Level = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Problems in each stratum.")] = 200,
-    strata: Annotated[str, typer.Option(help="Any of A, B, C, D and E (docs/rounds.md says what they are).")] = "ABCD",
+    strata: Annotated[str, typer.Option(help="Any of A, B, C, D and E (docs/rounds.md says what they are).")] = "ABCDE",
     sealed: Annotated[
         list[str] | None, typer.Option(help="A task for stratum C whose source stays hidden: FILE.py:CLASS.")
     ] = None,

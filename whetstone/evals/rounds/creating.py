@@ -20,6 +20,7 @@ from whetstone.tasks.registry import load_task, split_spec, stratum_tasks
 from whetstone.tasks.task import Task
 
 DEFAULT_STRATA = "ABCDE"
+CLOSED = "closed"  # the style that leaves the document out
 
 
 def new_round(
@@ -112,12 +113,13 @@ def _parts(task: str, level: int | None, n: int, strata: str, sealed: Sequence[s
             share = _share(n, len(specs), place)
             if share:
                 chosen.append(_part("C", spec, world, world.levels[0], share, sealed=spec in sealed))
-    for letter in ("D", "E"):
+    for letter, style in (("D", ""), ("E", CLOSED)):
         if letter in strata:
-            specs = stratum_tasks(letter)
+            specs = stratum_tasks("D")
             for place, spec in enumerate(specs):
                 reader = load_task(spec)
-                chosen.append(_part(letter, spec, reader, reader.levels[0], _share(n, len(specs), place)))
+                share = _share(n, len(specs), place)
+                chosen.append(_part(letter, spec, reader, reader.levels[0], share, style=style))
     if not chosen:
         raise UsageError(f"no stratum of {strata} can be asked of task {judged.name}")
     return chosen
@@ -128,10 +130,10 @@ def _share(n: int, parts: int, place: int) -> int:
     return n // parts + (place < n % parts)
 
 
-def _part(stratum: str, spec: str, task: Task, level: int, n: int, sealed: bool = False) -> Chosen:
+def _part(stratum: str, spec: str, task: Task, level: int, n: int, sealed: bool = False, style: str = "") -> Chosen:
     file, class_name = split_spec(spec)
     return (
-        Part(stratum, task.name, level, n, task.version, task.source_digest, "", class_name, sealed),
+        Part(stratum, task.name, level, n, task.version, task.source_digest, "", class_name, sealed, style),
         task,
         file,
     )

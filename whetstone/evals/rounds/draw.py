@@ -116,7 +116,8 @@ def draw_items(manifest: Manifest, parts: Sequence[Part], tasks: Sequence[Task],
     items: list[Item] = []
     for number, (part, task) in enumerate(zip(parts, tasks, strict=True)):
         style = part_style(task, manifest.style, part)
-        key = hmac.digest(keys.parts, f"part {number}".encode(), "sha256")
+        # parts that differ in their style only ask the same problems
+        key = hmac.digest(keys.parts, canonical([part.task, part.level, part.class_name]), "sha256")
         for problem in draw_part(task, part, key):
             place = len(items)
             items.append(

@@ -38,6 +38,7 @@ class Part:
 
     `source` is the sha256 of the task's source. A task from a file lies in the round as `file`; a sealed one lies there
     only after the reveal, and until then `source` is a commitment to file and class, and name and version are unknown.
+    `style` is the part's own prompt style, where it has one.
     """
 
     stratum: str
@@ -49,6 +50,7 @@ class Part:
     file: str = ""
     class_name: str = ""
     sealed: bool = False
+    style: str = ""
 
     def title(self) -> str:
         """As a table names it."""
@@ -135,9 +137,9 @@ def part_task(part: Part, folder: Path) -> Task:
 
 
 def part_style(task: Task, style: str, part: Part) -> PromptStyle:
-    """How a part is asked: the round's style where the task has it, else the task's first."""
+    """How a part is asked: its own style, else the round's where the task has it, else the task's first."""
     styles = task.styles()
-    return styles.get(style) or next(iter(styles.values()))
+    return styles.get(part.style or style) or next(iter(styles.values()))
 
 
 def code_digest() -> str:

@@ -131,7 +131,10 @@ def _stratum(
         "means": STRATA[name],
         "n": len(items),
         "clusters": len(set(clusters)) if clusters else 0,
-        "parts": [{"task": part.task, "level": part.level, "n": part.n, "sealed": part.sealed} for part in of],
+        "parts": [
+            {"task": part.task, "level": part.level, "n": part.n, "sealed": part.sealed, "style": part.style}
+            for part in of
+        ],
         "entrants": {
             sheet.entrant.name: _row(sheet, items, parts, of, scores[sheet.entrant.name], clusters) for sheet in sheets
         },
