@@ -77,8 +77,9 @@ def test_no_problem_carries_its_answer(name: str) -> None:
 def test_order_of_operands_does_not_make_a_new_problem() -> None:
     task = load_task("addition")
     one, other = (Problem("", {"a": a, "b": b}) for a, b in ((28, 21), (21, 28)))
-    assert task.identified(one, 2).id == task.identified(other, 2).id
-    assert task.identified(Problem("", {"a": 28, "b": 22}), 2).id != task.identified(one, 2).id
+    assert task.identified(one, 2, task.canonical(one)).id == task.identified(other, 2, task.canonical(other)).id
+    third = Problem("", {"a": 28, "b": 22})
+    assert task.identified(third, 2, task.canonical(third)).id != task.identified(one, 2, task.canonical(one)).id
 
 
 def test_addition_asks_as_documented() -> None:

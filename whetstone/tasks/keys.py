@@ -104,8 +104,9 @@ class Stream:
         seed = problem_seed(self.key, self.split, self.task.name, self.task.version, i)
         for attempt in range(MAX_ATTEMPTS):
             problem = self.task.sample(hmac.digest(seed, attempt.to_bytes(8, "big"), "sha256"), self.level)
-            if self.partition.bucket(self.task.canonical(problem)) in self._buckets:
-                return self.task.identified(problem, self.level)
+            canonical = self.task.canonical(problem)
+            if self.partition.bucket(canonical) in self._buckets:
+                return self.task.identified(problem, self.level, canonical)
         raise UsageError(
             f"task {self.task.name!r} has too few different problems at level {self.level}: "
             f"none falls to the {self.split} split; choose a higher level"

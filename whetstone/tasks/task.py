@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 from whetstone.errors import UsageError
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 Facts: TypeAlias = Mapping[str, Any]  # JSON values only: None, bool, int, finite float, str, lists, objects
 Message: TypeAlias = dict[str, str]  # OpenAI chat message: {"role": ..., "content": ...}
 
@@ -179,16 +180,16 @@ class Task(ABC):
         """
         try:
             form = {"task": self.name, "facts": dict(self.canonical_facts(problem.facts))}
-            return json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+            return _CANONICAL.encode(form).encode()
         except (TypeError, ValueError) as error:
             message = f"task {self.name!r}: facts must be a dict of plain JSON values ({error})"
             raise UsageError(message) from error
 
-    def identified(self, problem: Problem, level: int) -> Problem:
-        """The problem with its task, level and id filled in. The id is 32 hex digits of sha256(canonical
-        form).
+    def identified(self, problem: Problem, level: int, canonical: bytes) -> Problem:
+        """The problem with its task, level and id filled in. The id is 32 hex digits of sha256 of the `canonical`
+        form.
         """
-        identity = hashlib.sha256(self.canonical(problem)).hexdigest()[:32]
+        identity = hashlib.sha256(canonical).hexdigest()[:32]
         return replace(problem, task=self.name, level=level, id=identity)
 
 
