@@ -1,9 +1,9 @@
 """`whet bench rounds`: what a sealed round costs beside the models' own answering.
 
-Two parts. `round`: 2,000 problems and two entrants; everything but generation (draw, verdicts, statistics, page, verify).
-The answers are made up: right or off by one, by a hash. `keys`: a million problems drawn from their key, divided by the
-partition, and counted against a ledger of another million. Nothing else does this work, so the peer is the limit that
-the project sets itself: 20 s and 60 s.
+Two parts. `round`: 2,000 problems and two entrants; everything but generation (draw, verdicts, statistics, page,
+verify). The answers are made up: right or off by one, by a hash. `keys`: a million problems drawn from their key,
+divided by the partition, and counted against a ledger of another million. Nothing else does this work, so the peer is
+the limit that the project sets itself: 20 s and 60 s.
 """
 
 import argparse
