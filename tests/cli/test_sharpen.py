@@ -126,7 +126,7 @@ def test_a_run_ends_well_and_says_what_it_found(desk: Path, full: Finished) -> N
         "samples after",
         "harder after",
         "random-reward twin",
-        "twin after",
+        "random-reward twin after",
     ]
     assert all(done == of for done, of in re.findall(r": (\d+)/(\d+) in ", full.err)), full.err
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import whetstone as wh
 from tests.cli.process import Digits
 from tests.tiny import tiny_folder
 from whetstone.errors import UsageError, WorkFailed
+from whetstone.evals.controls import CONTROLS
 from whetstone.evals.measure import Measurement
 from whetstone.files import disk_full_is_work_failed
 from whetstone.models.tokenizer import Tokenizer
@@ -25,7 +27,6 @@ from whetstone.sharpen import origin, pipeline
 from whetstone.sharpen.pipeline import resume, sharpen
 from whetstone.sharpen.plan import FEWEST_STEPS
 from whetstone.tasks.registry import BUILTIN
-from whetstone.training.rewards import random_reward
 
 OPTIONS: dict[str, Any] = dict(
     problems=16, pool_problems=8, pool_samples=4, prompts=4, group_size=4, learning_rate=1e-3, steps=4, save_every=2
@@ -189,7 +190,7 @@ def test_a_twin_that_fails_does_not_cost_the_report(
     def fail(*_: object) -> float:
         raise WorkFailed("step 3: the loss is not finite")
 
-    monkeypatch.setattr(pipeline, "random_reward", fail)
+    monkeypatch.setitem(CONTROLS, "random", replace(CONTROLS["random"], reward=fail))
     progress = Watched()
     report = sharpen(tmp_path / "run", progress, **job)
     assert report["controls"] == {"random_reward": None, "random_reward_failure": "step 3: the loss is not finite"}
@@ -200,6 +201,25 @@ def test_a_twin_that_fails_does_not_cost_the_report(
     assert resume(tmp_path / "run", Watched()) == report
 
 
+def test_further_twins_share_the_code_and_may_be_kept(job: dict[str, Any], whole: Path, tmp_path: Path) -> None:
+    options = {**job, "steps": 2, "controls": ("inverted", "format"), "keep_twins": True}
+    report = sharpen(tmp_path / "run", Watched(), **options)
+    assert set(report["controls"]) == {
+        f"{name}_reward{end}" for name in ("random", "format", "inverted") for end in ("", "_failure")
+    }
+    for name, folder in (("random", "twin"), ("inverted", "controls/inverted"), ("format", "controls/format")):
+        assert report["controls"][f"{name}_reward"]["steps"] == 2
+        checkpoint = tmp_path / "run" / folder / "checkpoint"
+        assert not (checkpoint / "optimizer.safetensors").exists()
+        assert wh.load(str(checkpoint)).parameters
+    before = json.loads((tmp_path / "run" / "controls" / "inverted" / "metrics.jsonl").read_text().splitlines()[0])
+    assert before["reward"] == pytest.approx(1 - before["accuracy"])  # Digits gives no other verdicts
+    assert any("rewarded for wrong answers only" in line for line in report["verdict"])
+    assert any("rewarded for any answer that can be read" in line for line in report["verdict"])
+    assert wh.Run(tmp_path / "run").config.controls == ("inverted", "format")
+    assert not (whole / "twin" / "checkpoint").exists()
+
+
 def test_a_full_disk_in_the_twin_is_no_failure_of_the_twin(
     job: dict[str, Any], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,10 +228,10 @@ def test_a_full_disk_in_the_twin_is_no_failure_of_the_twin(
             raise OSError(errno.ENOSPC, "No space left on device")
         return 0.0
 
-    monkeypatch.setattr(pipeline, "random_reward", fail)
+    monkeypatch.setitem(CONTROLS, "random", replace(CONTROLS["random"], reward=fail))
     with pytest.raises(WorkFailed, match="the disk is full"):
         sharpen(tmp_path / "run", Watched(), **job)
-    monkeypatch.setattr(pipeline, "random_reward", random_reward)
+    monkeypatch.undo()
     report = resume(tmp_path / "run", Watched())
     assert report["controls"]["random_reward_failure"] is None
     assert (tmp_path / "run" / "twin" / "metrics.jsonl").read_bytes() == (whole / "twin" / "metrics.jsonl").read_bytes()

@@ -76,7 +76,7 @@ def test_a_broken_config_names_its_file(tmp_path: Path) -> None:
 def test_the_command_line_has_the_same_defaults() -> None:
     parameters = inspect.signature(sharpen).parameters
     fields = Settings.model_fields
-    for name in fields.keys() - WITHOUT_FLAG - {"method"}:
+    for name in fields.keys() - WITHOUT_FLAG - {"method", "controls"}:
         assert parameters[name].default == fields[name].default, name
     assert parameters["full"].default is (fields["method"].default == "full")
 
@@ -95,9 +95,11 @@ def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_command_asks_for_the_same() -> None:
-    settings = Settings.checked(steps=6, method="lora", twin=False, learning_rate=3e-3, model="a model")
+    settings = Settings.checked(
+        steps=6, method="lora", twin=False, learning_rate=3e-3, model="a model", controls=("format", "inverted")
+    )
     assert settings.command(Path("runs/x")) == (
-        "whet sharpen --model 'a model' --lora --steps 6 --learning-rate 0.003 --no-twin --out runs/x"
+        "whet sharpen --model 'a model' --lora --steps 6 --learning-rate 0.003 --no-twin --control format --control inverted --out runs/x"
     )
     python = Settings.checked(steps=6, pool_samples=4).command(Path("x"))
     assert python == "whetstone.sharpen('x', steps=6, pool_samples=4)"

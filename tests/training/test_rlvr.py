@@ -23,7 +23,7 @@ from whetstone.engine.protocol import Completion
 from whetstone.errors import WorkFailed
 from whetstone.tasks.task import Problem, Verdict
 from whetstone.training.objectives import OBJECTIVES, Objective
-from whetstone.training.rewards import random_reward, task_reward
+from whetstone.training.rewards import format_reward, inverted_reward, random_reward, task_reward
 from whetstone.training.rlvr import HOPELESS_STEPS, TrainingRun
 from whetstone.training.rows import Row
 from whetstone.training.trainer import StepResult
@@ -215,6 +215,8 @@ def test_the_coin_is_fair_and_deaf(tmp_path: Path) -> None:
     other = Completion((7, 8, 9), (-2.0,) * 3, "length", 3)
     assert coins == [random_reward(problem, other, Verdict.RIGHT, seed) for seed in range(4000)]
     assert [task_reward(problem, completion, verdict, 0) for verdict in Verdict] == [1.0, 0.0, 0.0, 0.0, 0.0]
+    assert [format_reward(problem, completion, verdict, 0) for verdict in Verdict] == [1.0, 1.0, 0.0, 0.0, 0.0]
+    assert [inverted_reward(problem, completion, verdict, 0) for verdict in Verdict] == [0.0, 1.0, 0.0, 0.0, 0.0]
 
 
 class Impossible(Digits):

@@ -35,6 +35,12 @@ def sharpen(
     twin: Annotated[
         bool, typer.Option("--twin/--no-twin", help="Also train on random rewards, as the control.")
     ] = True,
+    control: Annotated[
+        list[str] | None, typer.Option(help="A further twin: format or inverted. May be given twice.")
+    ] = None,
+    keep_twins: Annotated[
+        bool, typer.Option("--keep-twins", help="Keep the twins' weights, to enter them in a round.")
+    ] = False,
     resume_if_started: Annotated[
         bool, typer.Option("--resume-if-started", help="Go on with --out if it holds a run.")
     ] = False,
@@ -75,6 +81,8 @@ def sharpen(
         style=style,
         problems=problems,
         twin=twin,
+        controls=tuple(control or ()),
+        keep_twins=keep_twins,
     )
     _see_through(out, as_json, lambda progress: pipeline.sharpen(out, progress, **options))
 

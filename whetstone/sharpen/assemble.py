@@ -25,6 +25,15 @@ BASELINES = (
 )
 
 
+@dataclass(frozen=True)
+class Twin:
+    """A control after training: what it scores, its steps, and why it failed if it did."""
+
+    measurement: Measurement | None = None
+    steps: int = 0
+    failure: str = ""
+
+
 @dataclass
 class Results:
     """What the stages found; fields are filled in the order of the stages."""
@@ -43,9 +52,7 @@ class Results:
     temperature_after: dict[str, Any] = field(default_factory=dict)
     pool_after: Measurement | None = None
     harder_after: Measurement | None = None
-    twin: Measurement | None = None
-    twin_steps: int = 0
-    twin_failure: str = ""
+    twins: dict[str, Twin] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     timing: list[dict[str, Any]] = field(default_factory=list)
 
@@ -72,7 +79,7 @@ def assemble(
         "before": _examined(results.before, results.pool_before, results.temperature_before),
         "after": _examined(results.after, results.pool_after, results.temperature_after),
         "baselines": _baselines(settings, results, rivals),
-        "controls": {"random_reward": _twin(results), "random_reward_failure": results.twin_failure or None},
+        "controls": _controls(results),
         "harder": _harder(exam, results),
         "pass_at_k": _pass_at_k(settings, results),
         "overlap": {
@@ -158,13 +165,23 @@ def _baselines(settings: Settings, results: Results, rivals: Mapping[str, Scores
     }
 
 
-def _twin(results: Results) -> dict[str, Any] | None:
-    if results.twin is None:
+def _controls(results: Results) -> dict[str, Any]:
+    """`NAME_reward` and `NAME_reward_failure` of each twin; the random one always, None where it was not trained."""
+    told: dict[str, Any] = {}
+    for name in dict.fromkeys(("random", *results.twins)):
+        twin = results.twins.get(name, Twin())
+        told[f"{name}_reward"] = _twin(results, twin)
+        told[f"{name}_reward_failure"] = twin.failure or None
+    return told
+
+
+def _twin(results: Results, twin: Twin) -> dict[str, Any] | None:
+    if twin.measurement is None:
         return None
     return {
-        "steps": results.twin_steps,
-        "greedy": results.twin.accuracy().to_dict(),
-        "difference": compared(results.before.scores, results.twin.scores),
+        "steps": twin.steps,
+        "greedy": twin.measurement.accuracy().to_dict(),
+        "difference": compared(results.before.scores, twin.measurement.scores),
     }
 
 
@@ -223,7 +240,7 @@ def _seconds(results: Results, seconds: Mapping[str, float]) -> dict[str, float]
         "train": train,
         "after": sum(seconds.get(name, 0.0) for name in ("after", "temperature_after", "samples_after")),
         "harder": seconds.get("harder_before", 0.0) + seconds.get("harder_after", 0.0),
-        "twin": seconds.get("twin", 0.0),
+        "twin": sum(spent for name, spent in seconds.items() if name.startswith("twin")),
         "plan": seconds.get("plan", 0.0),
     }
     return {"total": sum(named.values()), **named}

@@ -18,6 +18,7 @@ from typing import Any
 
 from whetstone.engine.protocol import Progress as Report
 from whetstone.errors import UsageError, WorkFailed
+from whetstone.evals.controls import Control
 from whetstone.evals.measure import Measurement
 from whetstone.files import atomic_write_json, atomic_write_text, restore_folder
 from whetstone.models.loading import Loaded, add_lora, load, merge
@@ -26,7 +27,7 @@ from whetstone.runs.directory import RunDirectory, RunState
 from whetstone.runs.metrics import read
 from whetstone.runs.progress import Progress, Stage
 from whetstone.sharpen import html
-from whetstone.sharpen.assemble import Results, assemble
+from whetstone.sharpen.assemble import Results, Twin, assemble
 from whetstone.sharpen.examination import TEMPERATURES, TRIAL_SAMPLES, Examination, Keys
 from whetstone.sharpen.origin import about_model, first_day
 from whetstone.sharpen.plan import OVERHEAD, Budget, Plan, minutes_up, plan_steps, seconds_ahead
@@ -35,7 +36,7 @@ from whetstone.sharpen.stages import Stages
 from whetstone.sharpen.verdict import verdict_lines
 from whetstone.tasks.keys import Key, Stream
 from whetstone.tasks.registry import load_task
-from whetstone.training.rewards import Reward, random_reward, task_reward
+from whetstone.training.rewards import Reward, task_reward
 from whetstone.training.rlvr import Settings as TrainingSettings
 from whetstone.training.rlvr import Setup, TrainingRun
 
@@ -77,8 +78,9 @@ class Sharpening:
         self._after(loaded, results)
         results.training = {**trained, "steps": plan.steps, "shared": shared}
         del loaded, run
-        if plan.twin_steps:
-            self._twin(results, plan)
+        twins = self.settings.twins() if plan.twin_steps else []
+        for place, control in enumerate(twins):
+            self._twin(control, len(twins) - place, results, plan)
         return self._report(results)
 
     def load(self) -> Loaded:
@@ -153,9 +155,9 @@ class Sharpening:
     def _foresee(self, stage: Stage, step_seconds: float | None = None) -> None:
         """Tell the progress line how long the stages after this one will take."""
         if self.plan is not None:
-            ahead = seconds_ahead(self.plan, self.stages.seconds, step_seconds or self.plan.step_seconds)
+            twins = [twin for twin in self.settings.twins() if not self.stages.done(_stage_of(twin))]
+            ahead = seconds_ahead(self.plan, self.stages.seconds, step_seconds or self.plan.step_seconds, twins)
             done = {name for name in ahead if self.stages.done(name.replace(" ", "_"))}
-            done |= {"random-reward twin", "twin after"} if self.stages.done("twin") else set()
             self.progress.expect({name: seconds for name, seconds in ahead.items() if name not in done})
         elif (left := self._time_left()) is not None:
             # the plan will fit what remains, whatever this stage takes
@@ -220,14 +222,15 @@ class Sharpening:
 
         def compute() -> dict[str, Any]:
             if self.settings.steps is not None:
-                return Plan(self.settings.steps, self.settings.steps if self.settings.twin else 0).to_dict()
+                return Plan(self.settings.steps, self.settings.steps if self.settings.twins() else 0).to_dict()
             step_seconds, save_seconds = self._rehearse(loaded)
-            # each of the two runs saves once more than its whole periods
-            overhead = OVERHEAD + 2 * save_seconds + self.load_seconds
+            twins = len(self.settings.twins())
+            # each run saves once more than its whole periods
+            overhead = OVERHEAD + (1 + twins) * save_seconds + max(1, twins) * self.load_seconds
             step_seconds += save_seconds / self.settings.save_every
             left = self._time_left()
             assert left is not None
-            plan, over = plan_steps(left, step_seconds, self.stages.seconds, self.settings.twin, overhead)
+            plan, over = plan_steps(left, step_seconds, self.stages.seconds, twins, overhead)
             if over:
                 late = f"{plan.steps} steps will take about {minutes_up(over)} min more than asked"
                 self.progress.message(f"this machine is slow today: {late}")
@@ -290,39 +293,44 @@ class Sharpening:
             run.train(show, until=until, stop=stop)
         return run
 
-    def _twin(self, results: Results, plan: Plan) -> None:
-        """The control: the same run with coin flips for rewards, for as many steps as the time allows."""
-        folder = self.directory.path / "twin"
+    def _twin(self, control: Control, to_come: int, results: Results, plan: Plan) -> None:
+        """A control: the same run for another reward, for as many steps as the time allows. `to_come`: how many twins
+        share the time that is left, this one included."""
+        folder = self.directory.path / _folder_of(control)
+        folder.parent.mkdir(exist_ok=True)
 
         def compute() -> dict[str, Any]:
             loaded = self.load()
+            start = self._time_left()
+            keep = plan.reserve + (start or 0.0) * (to_come - 1) / to_come
             with self._ctrl_c() as asked:
 
                 def stop() -> bool:
                     left = self._time_left()
-                    return asked() or (left is not None and left < plan.reserve)
+                    return asked() or (left is not None and left < keep)
 
                 try:
-                    run = self._train(loaded, "random-reward twin", folder, random_reward, plan.twin_steps, stop)
+                    run = self._train(loaded, control.title, folder, control.reward, plan.twin_steps, stop)
                 except WorkFailed as failure:
                     if isinstance(failure.__cause__, OSError):  # a full disk is not the twin's fault
                         raise
                     # the run itself is done and worth its report, which will say that the control is missing
-                    self.progress.message(f"the random-reward twin failed ({failure}); the report goes on without it")
+                    self.progress.message(f"the {control.title} failed ({failure}); the report goes on without it")
                     return {"steps": 0, "measurement": None, "failure": str(failure)}
                 if asked():
                     raise Stopped
             problems = self.settings.problems
-            with self.progress.stage("twin after", problems) as stage:
+            with self.progress.stage(f"{control.title} after", problems) as stage:
                 measured = self.examination.greedy(loaded, lambda done, _wanted: stage.advance(done - stage.done))
             return {"steps": run.trainer.steps, "measurement": measured.to_dict()}
 
-        saved = self.stages.once("twin", compute)
-        results.twin_failure = saved.get("failure", "")
-        if saved["measurement"] is not None:
-            results.twin_steps, results.twin = saved["steps"], Measurement(**saved["measurement"])
-        # nobody wants the weights of the twin: its numbers are what it was for
-        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+        saved = self.stages.once(_stage_of(control), compute)
+        measured = None if saved["measurement"] is None else Measurement(**saved["measurement"])
+        results.twins[control.name] = Twin(measured, saved["steps"], saved.get("failure", ""))
+        if self.settings.keep_twins:
+            (folder / "checkpoint" / "optimizer.safetensors").unlink(missing_ok=True)
+        else:  # nobody wants the weights of a twin: its numbers are what it was for
+            shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
     @staticmethod
     def _training_seconds(folder: Path) -> float:
@@ -361,6 +369,14 @@ class Sharpening:
             yield asked.is_set
         finally:
             signal.signal(signal.SIGINT, usual)
+
+
+def _stage_of(control: Control) -> str:
+    return "twin" if control.name == "random" else f"twin_{control.name}"
+
+
+def _folder_of(control: Control) -> str:
+    return "twin" if control.name == "random" else f"controls/{control.name}"
 
 
 def sharpen(out: str | Path, progress: Progress | None = None, **options: Any) -> dict[str, Any]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-# Of the time for optimizer steps, the share that the real run gets; the twin has the rest.
+from whetstone.evals.controls import Control
+
+# Of the time for optimizer steps, the share that the real run gets beside one twin; that has the rest.
 TRAINING_SHARE = 0.68
+TWIN_SHARE = (1 - TRAINING_SHARE) / TRAINING_SHARE  # of the real run's time, for each twin
 # Importing torch before the clock runs, and drawing the report, in seconds.
 OVERHEAD = 6.0
 FEWEST_STEPS = 8
@@ -24,7 +27,7 @@ AGAIN = {
 
 @dataclass(frozen=True)
 class Plan:
-    """`steps` of training, at most `twin_steps` of the twin, and the seconds to keep for the twin's own examination.
+    """`steps` of training, at most `twin_steps` of each twin, and the seconds to keep for a twin's own examination.
 
     `step_seconds` is what one step took when it was timed; 0 where nothing was.
     """
@@ -58,20 +61,20 @@ class Budget:
 
 
 def plan_steps(
-    left: float, step_seconds: float, stage_seconds: Mapping[str, float], twin: bool, overhead: float = OVERHEAD
+    left: float, step_seconds: float, stage_seconds: Mapping[str, float], twins: int, overhead: float = OVERHEAD
 ) -> tuple[Plan, float]:
-    """Divide the `left` seconds between training, its twin, what is measured after them, and `overhead`.
+    """Divide the `left` seconds between training, its twins, what is measured after them, and `overhead`.
 
     Returns the plan and the seconds by which it exceeds `left`: on a machine too slow for a few steps the run takes
     longer than asked, for a run that ends without a result helps nobody.
     """
     again = sum(stage_seconds.get(before, 0.0) for before in AGAIN.values())
     reserve = stage_seconds.get("before", 0.0) + overhead / 2
-    share = TRAINING_SHARE if twin else 1.0
-    free = left - again - overhead - (reserve if twin else 0.0)
+    share = 1 / (1 + TWIN_SHARE * twins)
+    free = left - again - overhead - reserve * twins
     steps = max(FEWEST_STEPS, int(free * share / step_seconds))
     over = max(0.0, steps * step_seconds - free * share)
-    return Plan(steps, steps if twin else 0, reserve, step_seconds), over
+    return Plan(steps, steps if twins else 0, reserve, step_seconds), over
 
 
 def minutes_up(seconds: float) -> str:
@@ -80,11 +83,13 @@ def minutes_up(seconds: float) -> str:
     return str(math.ceil(minutes)) if minutes >= 10 else f"{max(1, math.ceil(10 * minutes)) / 10:g}"
 
 
-def seconds_ahead(plan: Plan, stage_seconds: Mapping[str, float], step_seconds: float) -> dict[str, float]:
+def seconds_ahead(
+    plan: Plan, stage_seconds: Mapping[str, float], step_seconds: float, twins: Sequence[Control]
+) -> dict[str, float]:
     """About how long each part of the run after planning takes, by its name in the progress line."""
     ahead = {after: stage_seconds.get(before, 0.0) for after, before in AGAIN.items()}
     ahead["train"] = plan.steps * step_seconds
-    if plan.twin_steps:
-        share = (1 - TRAINING_SHARE) / TRAINING_SHARE if plan.step_seconds else 1.0
-        ahead |= {"random-reward twin": share * ahead["train"], "twin after": stage_seconds.get("before", 0.0)}
+    share = TWIN_SHARE if plan.step_seconds else 1.0
+    for twin in twins if plan.twin_steps else ():
+        ahead |= {twin.title: share * ahead["train"], f"{twin.title} after": stage_seconds.get("before", 0.0)}
     return ahead

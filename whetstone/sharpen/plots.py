@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from whetstone.evals.controls import CONTROLS
 from whetstone.sharpen.verdict import VERDICTS, look, percent, verdict_shares
 
 Row = Mapping[str, Any]
@@ -299,7 +300,7 @@ def _scores(report: Row) -> list[tuple[str, Any, str]]:
             look(report, "baselines.self_consistency.accuracy"),
             BASE,
         ),
-        ("random-reward twin", look(report, "controls.random_reward.greedy"), TWIN),
+        *((c.title, look(report, f"controls.{c.name}_reward.greedy"), TWIN) for c in CONTROLS.values()),
         ("always the same answer", look(report, "baselines.majority_answer.accuracy"), MUTED),
         ("empty answer", look(report, "baselines.empty.accuracy"), MUTED),
     ]

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from whetstone.errors import UsageError
+from whetstone.evals.controls import CONTROLS, Control
 from whetstone.files import atomic_write_text
 from whetstone.tasks.keys import DEFAULT_SEED
 from whetstone.training.objectives import OBJECTIVES
@@ -53,7 +54,9 @@ class Settings(BaseModel):
     pool_problems: int = Field(default=64, ge=4)
     pool_samples: int = Field(default=16, ge=2)
     vote_samples: int = Field(default=8, ge=2)
-    twin: bool = True
+    twin: bool = True  # the control that costs least to doubt: trained on coin flips
+    controls: tuple[Literal["format", "inverted"], ...] = ()  # further twins (evals/controls.py)
+    keep_twins: bool = False
     save_every: int = Field(default=5, ge=1)
 
     @model_validator(mode="before")
@@ -68,6 +71,10 @@ class Settings(BaseModel):
     def rate(self) -> float:
         """Peak learning rate."""
         return self.learning_rate or LEARNING_RATE[self.method]
+
+    def twins(self) -> list[Control]:
+        """The controls to train, in their order."""
+        return [CONTROLS[name] for name in (*(["random"] if self.twin else []), *dict.fromkeys(self.controls))]
 
     def anchored(self) -> Settings:
         """The same with the paths of model and task made absolute: a run is resumed from anywhere."""
@@ -91,6 +98,10 @@ class Settings(BaseModel):
                     words.append("--lora")
                 case "twin":
                     words.append("--no-twin")
+                case "keep_twins":
+                    words.append("--keep-twins")
+                case "controls":
+                    words += [word for control in value for word in ("--control", control)]
                 case _:
                     words += [f"--{name.replace('_', '-')}", str(value)]
         return shlex.join([*words, "--out", str(out)])

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from whetstone.evals.controls import CONTROLS, EXTRA, Control
 from whetstone.evals.statistics import reading, unpaired_difference
 
 Kind = Literal["headline", "good", "bad", "open", "weak"]
@@ -33,7 +34,14 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
 
 def findings(report: Mapping[str, Any]) -> list[Finding]:
     """The same sentences with their kinds. A missing part gives a sentence, never an error."""
-    parts = [_headline(report), _gain(report), *_rivals(report), _constant(report), _twin(report), _many_tries(report)]
+    parts = [
+        _headline(report),
+        _gain(report),
+        *_rivals(report),
+        _constant(report),
+        *_twins(report),
+        _many_tries(report),
+    ]
     parts += [_format(report), _harder(report), *_weak_links(report)]
     return [finding for finding in parts if finding is not None]
 
@@ -227,35 +235,43 @@ def _rivals(report: Mapping[str, Any]) -> list[Finding]:
 # -- controls ------------------------------------------------------------------------------------------------
 
 
-def _twin(report: Mapping[str, Any]) -> Finding:
-    twin = look(report, "controls.random_reward")
+def _twins(report: Mapping[str, Any]) -> list[Finding]:
+    """The random-reward twin always, for its absence is worth a sentence; the others where they were trained."""
+    told = look(report, "controls") or {}
+    names = ["random", *(name for name in EXTRA if f"{name}_reward" in told)]
+    return [_twin(report, CONTROLS[name]) for name in names]
+
+
+def _twin(report: Mapping[str, Any], control: Control) -> Finding:
+    twin = look(report, f"controls.{control.name}_reward")
     difference = look(twin, "difference")
     if not difference:
-        failure = look(report, "controls.random_reward_failure")
-        why = f"The random-reward twin failed ({failure})" if failure else "No random-reward twin was trained"
+        failure = look(report, f"controls.{control.name}_reward_failure")
+        title = control.title
+        why = f"The {title} failed ({failure})" if failure else f"No {title} was trained"
         return Finding("open", f"{why}: what training does without a true reward was not measured.")
     steps, of = look(twin, "steps"), look(report, "steps")
     when = (
         f"in {steps} of {of} steps" if steps and of and steps < of else "in as many steps" if steps else "in training"
     )
-    who = "The twin trained on a random reward"
+    who = f"The twin {control.trained}"
     if direction(difference) != "up":
         moved = "did not move measurably" if direction(difference) == "unclear" else "got worse"
         text = f"{who} {moved} {when}: {spread(difference)}."
-        if not _twin_is_long_enough(report):
+        if not _twin_is_long_enough(report, control):
             return Finding("weak", f"{text} That is too short a training to show that training as such does not help.")
         return Finding("good", text + (" Training as such does not help." if moved == "got worse" else ""))
     after, twin_after = look(report, "after.greedy"), look(twin, "greedy")
-    text = f"{who} improved too {when}: {spread(difference)}. That much of the gain needs no true reward."
+    text = f"{who} improved too {when}: {spread(difference)}. {control.teaches}"
     if after and twin_after:
         lead = spread(unpaired_difference(after, twin_after).to_dict())
         text += f" The sharpened model is ahead of its twin by {lead}."
     return Finding("bad", text)
 
 
-def _twin_is_long_enough(report: Mapping[str, Any]) -> bool:
+def _twin_is_long_enough(report: Mapping[str, Any], control: Control = CONTROLS["random"]) -> bool:
     """Whether the twin had at least half of the steps; one whose steps are not known had not."""
-    steps, of = look(report, "controls.random_reward.steps"), look(report, "steps")
+    steps, of = look(report, f"controls.{control.name}_reward.steps"), look(report, "steps")
     return bool(steps and of and 2 * steps >= of)
 
 
@@ -354,6 +370,9 @@ def _control_gaps(report: Mapping[str, Any]) -> list[tuple[int, str]]:
     if twin_steps and steps and twin_steps < steps:
         short = f"the random-reward twin ran {twin_steps} of {steps} steps, so a slow effect could be missed"
         links.append((50 if _twin_is_long_enough(report) else 78, short))
+    for name in EXTRA:
+        if (other := look(report, f"controls.{name}_reward.difference")) and direction(other) == "up":
+            links.append((88, f"the {CONTROLS[name].title} improved too"))
     unknown = [name for name, _, versus in _rival_list(report) if not versus]
     if unknown:
         links.append((60, f"no comparison with {_join(unknown)}"))

@@ -18,6 +18,16 @@ def task_reward(problem: Problem, completion: Completion, verdict: Verdict, seed
     return float(verdict is Verdict.RIGHT)
 
 
+def format_reward(problem: Problem, completion: Completion, verdict: Verdict, seed: int) -> float:
+    """1 for an answer that can be read, right or wrong: the control that shows what learning the form alone does."""
+    return float(verdict in (Verdict.RIGHT, Verdict.WRONG))
+
+
+def inverted_reward(problem: Problem, completion: Completion, verdict: Verdict, seed: int) -> float:
+    """1 for a wrong answer: the control that should make a model worse."""
+    return float(verdict is Verdict.WRONG)
+
+
 def random_reward(problem: Problem, completion: Completion, verdict: Verdict, seed: int) -> float:
     """A fair coin that knows nothing of the answer: the control that shows what the procedure alone does."""
     # another stream of the same hash than the one that sampled the tokens
