@@ -99,7 +99,8 @@ def test_the_command_asks_for_the_same() -> None:
         steps=6, method="lora", twin=False, learning_rate=3e-3, model="a model", controls=("format", "inverted")
     )
     assert settings.command(Path("runs/x")) == (
-        "whet sharpen --model 'a model' --lora --steps 6 --learning-rate 0.003 --no-twin --control format --control inverted --out runs/x"
+        "whet sharpen --model 'a model' --lora --steps 6 --learning-rate 0.003 --no-twin "
+        "--control format --control inverted --out runs/x"
     )
     python = Settings.checked(steps=6, pool_samples=4).command(Path("x"))
     assert python == "whetstone.sharpen('x', steps=6, pool_samples=4)"
