@@ -202,7 +202,9 @@ def accuracy_interval(scores: ArrayLike, clusters: Clusters | None = None) -> In
 
     Why not the central limit theorem alone: exact coverage of mean +- t s / sqrt(n) over rates 0.0005 to 0.9995 falls
     to 14 % at n = 300 and 39 % at n = 1000 (rates near 0 or 1); Wilson 86 and 91 %. With 20 expected right and wrong
-    ones it has 92.8 % and 93.1 %, Wilson 93.9 and 93.9 %. Clusters: see docs/statistics.md for the measured table.
+    ones it has 92.8 % and 93.1 %, Wilson 93.9 and 93.9 %. Clusters, coverage in 800 draws at a rate of 90 % with
+    intra-class correlation 0.2, for 3 x 100, 6 x 30, 10 x 30, 30 x 10 and 100 x 5 items: this 93, 92, 90, 94, 95 %;
+    clustered mean +- t 83, 84, 87, 90, 94 %; cluster bootstrap 69, 77, 83, 90, 95 %; Wilson over items 34 to 87 %.
     ValueError for no items, scores outside 0..1, or a missing cluster id.
     """
     scores_N = values_of(scores)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from whetstone.evals.statistics.clusters import Clusters
+from whetstone.evals.statistics.clusters import Clusters, Floats
 from whetstone.evals.statistics.repeated import Row, bands
 from whetstone.evals.statistics.resampling import RESAMPLES
 
@@ -53,18 +53,27 @@ def _subsets_won(own: int, others: tuple[int, ...], silent: int, k: int) -> floa
     for votes in range(1, min(own, k) + 1):
         rest = k - votes
         ways_TX = np.zeros((rest // votes + 1, rest + 1))  # by ties with this answer, by samples used up
-        ways_TX[0] = [math.comb(silent, used) for used in range(rest + 1)]
+        # answers with fewer samples than that cannot win or tie: theirs are free to be drawn, as silent ones are
+        free = silent + sum(count for count in others if count < votes)
+        ways_TX[0] = [math.comb(free, used) for used in range(rest + 1)]
         for count in others:
-            grown_TX = np.zeros_like(ways_TX)
-            for theirs in range(min(count, votes, rest) + 1):
-                before_TX = math.comb(count, theirs) * ways_TX[:, : rest + 1 - theirs]
-                if theirs < votes:
-                    grown_TX[:, theirs:] += before_TX
-                else:
-                    grown_TX[1:, theirs:] += before_TX[:-1]
-            ways_TX = grown_TX
+            if count >= votes:
+                ways_TX = _with_another(ways_TX, count, votes)
         won += math.comb(own, votes) * float((ways_TX[:, rest] / np.arange(1, len(ways_TX) + 1)).sum())
     return won
+
+
+def _with_another(ways_TX: Floats, count: int, votes: int) -> Floats:
+    """The ways when an answer with `count` samples has any number of votes up to `votes`, which makes it a tie."""
+    grown_TX = np.zeros_like(ways_TX)
+    width = ways_TX.shape[1]
+    for theirs in range(min(votes, width - 1) + 1):
+        before_TX = math.comb(count, theirs) * ways_TX[:, : width - theirs]
+        if theirs < votes:
+            grown_TX[:, theirs:] += before_TX
+        else:
+            grown_TX[1:, theirs:] += before_TX[:-1]
+    return grown_TX
 
 
 def maj_at_k_curve(
