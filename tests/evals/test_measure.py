@@ -16,7 +16,7 @@ from whetstone.engine.protocol import Completion, Finish, Progress, Request, Sam
 from whetstone.engine.rollout import FAILURES_AT_FIRST, HANGS_AT_FIRST, HANGS_AT_MOST, Judge, Questioner
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.measure import Measurement, Scores, compared, measure_greedy, measure_sampled, vote
-from whetstone.evals.statistics import compare
+from whetstone.evals.statistics import accuracy_interval, compare, pass_at_k_curve
 from whetstone.tasks.task import DEFAULT_STYLES, Problem, Task, Verdict
 from whetstone.tasks.user_file import UserTask
 
@@ -229,3 +229,21 @@ def test_scores_are_compared_only_on_the_same_problems() -> None:
     ):
         with pytest.raises(WorkFailed, match="are not of the same problems"):
             compared(wrong, after, part=part)
+
+
+def test_problems_that_share_their_luck_are_known_to_all_that_follows() -> None:
+    given = [Problem(str(i), {}, "echo", 1, f"id-{i}", f"wording {i // 4}") for i in range(24)]
+    texts = [str(i) if i % 8 < 4 else "wrong" for i in range(24)]
+    found = measure_greedy(questioner(*texts), given, 8)
+    assert found.clusters == [problem.cluster for problem in given]
+    assert found.scores.clusters == vote(found, Echo()).clusters == found.clusters
+    right = found.first_right
+    assert sum(right) == 12
+    assert found.accuracy() == accuracy_interval(right, found.clusters) != accuracy_interval(right)
+    nothing = Scores(found.ids, [0] * 24)
+    assert compared(nothing, found.scores) == compare([0] * 24, right, found.clusters)
+    assert compared(found.scores, nothing)["test"] == "sign flips of 6 clusters"
+    first = Scores(found.ids[:8], right[:8])
+    assert compared(first, found.scores, part=True) == compare(right[:8], right[:8], found.clusters[:8])
+    assert found.pass_at([1]) == pass_at_k_curve(found.counts, [1], clusters=found.clusters)
+    assert Measurement(**json.loads(json.dumps(found.to_dict()))) == found

@@ -33,10 +33,12 @@ from whetstone.evals.statistics.repeated import (
     pass_hat_k_curve,
     seed_spread,
 )
+from whetstone.evals.statistics.votes import Ballot, maj_at_k, maj_at_k_curve
 
 __all__ = [
     "LEVEL",
     "POWER",
+    "Ballot",
     "Bin",
     "Interval",
     "Reliability",
@@ -51,6 +53,8 @@ __all__ = [
     "holm",
     "items_paired",
     "items_unpaired",
+    "maj_at_k",
+    "maj_at_k_curve",
     "mcnemar_exact",
     "mean_interval",
     "minimum_detectable",

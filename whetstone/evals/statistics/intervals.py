@@ -151,26 +151,31 @@ class Spread:
         return t_quantile(self.freedom) * self.error
 
 
-def spread_of(values: ArrayLike, clusters: Clusters | None = None) -> Spread:
-    """The uncertainty that may be claimed: clustered when clusters are given and repeat, else of single items.
-
-    Never less than that of independent items: whichever of the two t intervals is wider counts. Correlation within
-    clusters can be negative in truth (each document brings an easy and a hard question), but with few clusters the
-    estimate falls below that of independent items by chance alone, in about half of all data without correlation.
-    Nothing in the data tells the two apart; where the correlation is really negative, ours is too wide.
+def spreads_of(values: ArrayLike, clusters: Clusters | None = None) -> list[Spread]:
+    """The uncertainty of items taken one by one, and after it that of clusters where they are given and repeat.
 
     Items that all share one cluster are taken as independent, and `words` say so: such an interval speaks of that
-    cluster only. Where all values are equal nothing is known of how they go together, so clusters are the units.
-    ValueError for fewer than two items.
+    cluster only. ValueError for fewer than two items, or a missing cluster id.
     """
     values_N = values_of(values)
     n = len(values_N)
     codes_N, count = cluster_codes(clusters, n)
     single = Spread(standard_error(values_N), n - 1, n, "items of one cluster" if count == 1 < n else "items")
     if count in (1, n):
-        return single
-    clustered = Spread(_clustered_error(values_N, codes_N, count), count - 1, count, f"{count} clusters")
-    return single if single.half > clustered.half else clustered
+        return [single]
+    return [single, Spread(_clustered_error(values_N, codes_N, count), count - 1, count, f"{count} clusters")]
+
+
+def spread_of(values: ArrayLike, clusters: Clusters | None = None) -> Spread:
+    """The uncertainty that may be claimed: of clusters when they are given and repeat, but never less than of items.
+
+    Whichever of the two t intervals is wider counts. Correlation within clusters can be negative in truth (each
+    document brings an easy and a hard question), but with few clusters the estimate falls below that of independent
+    items by chance alone, in about half of all data without correlation. Nothing in the data tells the two apart;
+    where the correlation is really negative, ours is too wide. Where all values are equal nothing is known of how they
+    go together, and clusters are the units. ValueError as in `spreads_of`.
+    """
+    return max(reversed(spreads_of(values, clusters)), key=lambda spread: spread.half)
 
 
 def mean_interval(values: ArrayLike, clusters: Clusters | None = None) -> Interval:
@@ -197,7 +202,9 @@ def accuracy_interval(scores: ArrayLike, clusters: Clusters | None = None) -> In
 
     Why not the central limit theorem alone: exact coverage of mean +- t s / sqrt(n) over rates 0.0005 to 0.9995 falls
     to 14 % at n = 300 and 39 % at n = 1000 (rates near 0 or 1); Wilson 86 and 91 %. With 20 expected right and wrong
-    ones it has 92.8 % and 93.1 %, Wilson 93.9 and 93.9 %. Clusters: see docs/statistics.md for the measured table.
+    ones it has 92.8 % and 93.1 %, Wilson 93.9 and 93.9 %. Clusters, coverage in 800 draws at a rate of 90 % with
+    intra-class correlation 0.2, for 3 x 100, 6 x 30, 10 x 30, 30 x 10 and 100 x 5 items: this 93, 92, 90, 94, 95 %;
+    clustered mean +- t 83, 84, 87, 90, 94 %; cluster bootstrap 69, 77, 83, 90, 95 %; Wilson over items 34 to 87 %.
     ValueError for no items, scores outside 0..1, or a missing cluster id.
     """
     scores_N = values_of(scores)

@@ -13,7 +13,7 @@ from whetstone.evals.statistics.intervals import LEVEL, Interval, accuracy_inter
 from whetstone.evals.statistics.resampling import RESAMPLES, bootstrap_sums
 
 BINS = 10
-_CHUNK = 4_000_000  # drawn outcomes that are held at a time
+_CHUNK = 1 << 16  # drawn outcomes that are held at a time: few enough for a cache
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from whetstone.evals.statistics.clusters import Clusters
+from whetstone.evals.statistics.clusters import Clusters, Floats
 from whetstone.evals.statistics.intervals import accuracy_interval, percentile_interval, t_quantile
 from whetstone.evals.statistics.resampling import RESAMPLES, bootstrap_means
 
@@ -89,7 +89,11 @@ def _curve(
     ks = list(ks)
     kinds = {kind: place for place, kind in enumerate(dict.fromkeys(counts))}  # few (n, c) occur, each computed once
     values_TK = np.array([[chance(n, c, k) for k in ks] for n, c in kinds])
-    values_NK = values_TK[[kinds[kind] for kind in counts]]
+    return bands(values_TK[[kinds[kind] for kind in counts]], ks, resamples, seed, clusters)
+
+
+def bands(values_NK: Floats, ks: Sequence[int], resamples: int, seed: int, clusters: Clusters | None) -> list[Row]:
+    """Column means over problems, each with its bootstrapped band: one row per k."""
     means_BK = bootstrap_means(values_NK, clusters, resamples, seed)
     curve: list[Row] = []
     for place, k in enumerate(ks):
