@@ -106,6 +106,8 @@ class Task(ABC):
     levels: tuple[int, ...] = (1,)  # rising difficulty
     instruction: str = "Reply with the answer only."
     max_new_tokens: int = 32
+    sealed: bool = False  # stratum C: its rules come with each problem, and no recipe trains on it
+    siblings: int = 1  # how many problems in a row of a stream are made from one source (keys.Stream)
     last_error: str = ""  # why the most recent verdict was ERROR or TIMEOUT
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

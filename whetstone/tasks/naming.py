@@ -1,0 +1,38 @@
+"""Invented names: pronounceable, and made of pieces that no common word or place is made of."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+
+class Naming:
+    """A base for tasks that invent names. The pieces stand in the class, so that `Task.version` covers them.
+
+    Every name is onset + vowel + link + vowel + coda ("zamduk"): 37 800 of them.
+    """
+
+    onsets = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "dr", "kl", "vr")
+    vowels = ("a", "e", "i", "o", "u")
+    links = ("bd", "dv", "fn", "gv", "kd", "lv", "mz", "nv", "pn", "rz", "sv", "td", "vl", "zg")
+    codas = ("b", "f", "g", "k", "m", "p")
+
+    @classmethod
+    def all_names(cls) -> Iterator[str]:
+        """Every name that there is, in a fixed order."""
+        for onset in cls.onsets:
+            for first in cls.vowels:
+                for link in cls.links:
+                    for second in cls.vowels:
+                        for coda in cls.codas:
+                            yield onset + first + link + second + coda
+
+    @classmethod
+    def invented(cls, rng: random.Random, count: int) -> list[str]:
+        """`count` different names in lower case, no two of them with the same first four letters."""
+        found: dict[str, str] = {}
+        while len(found) < count:
+            pieces = (cls.onsets, cls.vowels, cls.links, cls.vowels, cls.codas)
+            name = "".join([rng.choice(piece) for piece in pieces])
+            found.setdefault(name[:4], name)
+        return list(found.values())
