@@ -8,6 +8,7 @@ from pathlib import Path
 from whetstone.errors import UsageError
 from whetstone.tasks.arithmetic import Addition, Chain, Fractions, Gcd, Multiplication, Subtraction
 from whetstone.tasks.countdown import Countdown
+from whetstone.tasks.fiction.reading import Fiction
 from whetstone.tasks.lists import Largest, Sorting
 from whetstone.tasks.task import Task
 from whetstone.tasks.user_file import UserTask
@@ -49,6 +50,7 @@ BUILTIN: dict[str, type[Task]] = {
         Walker,
         Machine,
         Units,
+        Fiction,
     )
 }
 

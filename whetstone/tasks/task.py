@@ -53,7 +53,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class PromptStyle:
-    """One way of putting a problem to a model. `template` may use {question} and {instruction}.
+    """One way of putting a problem to a model. `template` may use {question}, {closed} and {instruction}.
+
+    {closed} is the question without the document it is about (`Task.closed`).
 
     `reasoning` is how many tokens an answer may have on top of the task's own `max_new_tokens`.
     """
@@ -66,6 +68,11 @@ class PromptStyle:
     def room(self, task: Task) -> int:
         """How many tokens an answer in this style may have."""
         return task.max_new_tokens + self.reasoning
+
+    @property
+    def withholds(self) -> bool:
+        """Whether the model does not see the whole question: a control, never a prompt to choose or to train with."""
+        return "{question}" not in self.template
 
     def messages(self, task: Task, problem: Problem, examples: Sequence[tuple[Problem, str]] = ()) -> list[Message]:
         """OpenAI-style messages. Each example (problem, answer text) becomes a user turn and an assistant
@@ -81,7 +88,8 @@ class PromptStyle:
         return messages
 
     def _ask(self, task: Task, problem: Problem) -> str:
-        return self.template.format(question=problem.question, instruction=task.instruction)
+        closed = task.closed(problem) if "{closed}" in self.template else ""
+        return self.template.format(question=problem.question, closed=closed, instruction=task.instruction)
 
 
 DEFAULT_STYLES: Mapping[str, PromptStyle] = {
@@ -107,7 +115,7 @@ class Task(ABC):
     instruction: str = "Reply with the answer only."
     max_new_tokens: int = 32
     sealed: bool = False  # stratum C: its rules come with each problem, and no recipe trains on it
-    siblings: int = 1  # how many problems in a row of a stream are made from one source (keys.Stream)
+    siblings: int = 1  # how many problems in a row of a stream share a source, at most 256; see keys.Stream
     last_error: str = ""  # why the most recent verdict was ERROR or TIMEOUT
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -144,6 +152,17 @@ class Task(ABC):
         Default: the text itself, white space and case folded.
         """
         return " ".join(text.split()).casefold() or None
+
+    def closed(self, problem: Problem) -> str:
+        """The question without the document it is about; the whole question where there is none."""
+        return problem.question
+
+    def source(self, problem: Problem) -> bytes:
+        """What decides to which split a problem belongs. Default: its canonical form.
+
+        Problems that are made from one source must agree in it, or the source would be torn between the splits.
+        """
+        return self.canonical(problem)
 
     def styles(self) -> dict[str, PromptStyle]:
         """Prompt styles by name. "only" is the default one."""

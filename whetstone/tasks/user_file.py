@@ -47,6 +47,7 @@ class UserTask(Task):
         about = self._ask("describe", {}, SAMPLE_SECONDS)
         self.name, self.version, self.instruction = about["name"], about["version"], about["instruction"]
         self.levels, self.max_new_tokens = tuple(about["levels"]), about["max_new_tokens"]
+        self.sealed, self.siblings = about["sealed"], about["siblings"]
         self._default_level: int = about["default_level"]
         self._styles = {style["name"]: PromptStyle(**style) for style in about["styles"]}
 
@@ -57,7 +58,7 @@ class UserTask(Task):
     def sample(self, seed: bytes, level: int) -> Problem:
         """Raises UsageError, in one line, when the file's `sample` raises, hangs or returns nonsense."""
         made = self._ask("sample", {"seed": seed.hex(), "level": level}, self._sample_seconds)
-        return Problem(made["question"], made["facts"])
+        return Problem(**made)
 
     def check(self, problem: Problem, text: str) -> Verdict:
         """Never raises: TIMEOUT when the file's `check` hangs, ERROR when it fails (why: `last_error`)."""
@@ -84,6 +85,14 @@ class UserTask(Task):
     def worked(self, problem: Problem) -> str | None:
         result: str | None = self._ask("worked", {"problem": asdict(problem)}, self._sample_seconds)
         return result
+
+    def closed(self, problem: Problem) -> str:
+        result: str = self._ask("closed", {"problem": asdict(problem)}, self._sample_seconds)
+        return result
+
+    def source(self, problem: Problem) -> bytes:
+        result: str = self._ask("source", {"problem": asdict(problem)}, self._sample_seconds)
+        return bytes.fromhex(result)
 
     def final_answer(self, text: str) -> str | None:
         result: str | None = self._ask("final_answer", {"text": text}, self._check_seconds)
@@ -143,6 +152,8 @@ class _Host:
             "default_level": task.default_level,
             "instruction": task.instruction,
             "max_new_tokens": task.max_new_tokens,
+            "sealed": bool(task.sealed),
+            "siblings": task.siblings,
             "styles": [asdict(style) for style in task.styles().values()],
         }
         whole = all(type(n) is int for n in (*task.levels, task.max_new_tokens))
@@ -150,6 +161,8 @@ class _Host:
         _require(task.default_level in task.levels, self.path, "default_level", "one of its levels")
         roomy = all(type(style.reasoning) is int and style.reasoning >= 0 for style in task.styles().values())
         _require(roomy, self.path, "a style's reasoning", "an integer of at least 0")
+        few = type(task.siblings) is int and 1 <= task.siblings <= 256
+        _require(few, self.path, "siblings", "an integer from 1 to 256")
         for field in ("name", "version", "instruction"):
             _require(isinstance(about[field], str), self.path, field, "a text")
         return about
@@ -165,7 +178,8 @@ class _Host:
         except (TypeError, ValueError) as error:
             message = f"{self.path}: a problem's facts must be a dict of plain JSON values: {error}"
             raise UsageError(message) from error
-        return {"question": problem.question, "facts": facts}
+        _require(isinstance(problem.cluster, str), self.path, "a problem's cluster", "a text")
+        return {"question": problem.question, "facts": facts, "cluster": problem.cluster}
 
     def check(self, problem: dict[str, Any], text: str) -> str:
         return as_verdict(self.task.check(Problem(**problem), text)).value
@@ -182,6 +196,16 @@ class _Host:
         worked = self.task.worked(Problem(**problem))
         _require(worked is None or isinstance(worked, str), self.path, "worked", "a text or None")
         return worked
+
+    def closed(self, problem: dict[str, Any]) -> str:
+        closed = self.task.closed(Problem(**problem))
+        _require(isinstance(closed, str), self.path, "closed", "a text")
+        return closed
+
+    def source(self, problem: dict[str, Any]) -> str:
+        source = self.task.source(Problem(**problem))
+        _require(isinstance(source, bytes), self.path, "source", "bytes")
+        return source.hex()
 
     def final_answer(self, text: str) -> str | None:
         answer = self.task.final_answer(text)
@@ -236,6 +260,8 @@ def main() -> None:
             host.canonical_facts,
             host.answer,
             host.worked,
+            host.closed,
+            host.source,
             host.final_answer,
         )
     }
