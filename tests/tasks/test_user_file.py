@@ -46,6 +46,31 @@ class Spelled(Fine):
         from whetstone.tasks.task import PromptStyle
         return {"long": PromptStyle("long", None, "{question}", reasoning=7)}
 
+class Grouped(Fine):
+    """Four problems share the first digits of their number."""
+    siblings, sealed = 4, True
+    def sample(self, seed, level):
+        n = 1000 * random.Random(seed[:16]).randrange(1, 10 ** 6) + seed[-1]
+        return Problem(f"Secret {n}. What is twice it?", {"n": n, "pair": (n, n)}, cluster=str(n // 1000))
+    def closed(self, problem): return "What is twice it?"
+    def source(self, problem): return str(problem.facts["n"] // 1000).encode()
+    def styles(self):
+        from whetstone.tasks.task import PromptStyle
+        return {"closed": PromptStyle("closed", None, "{closed}")}
+
+class BadSiblings(Fine):
+    siblings = 0
+
+class BadCluster(Fine):
+    def sample(self, seed, level):
+        return Problem("What is twice 7?", {"n": 7, "pair": (7, 7)}, cluster=7)
+
+class BadClosed(Grouped):
+    def closed(self, problem): return None
+
+class BadSource(Grouped):
+    def source(self, problem): return "7"
+
 class BadWorked(Fine):
     def worked(self, problem): return 7
 

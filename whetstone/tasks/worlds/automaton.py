@@ -10,15 +10,19 @@ from whetstone.tasks.worlds.world import Solution, WordWorld
 
 
 class Automaton(WordWorld):
-    """Level n: the state after 1, 3, 5 or 8 letters in a machine of 4, 5, 5 or 6 states."""
+    """Level n: the state after 1, 3, 5 or 8 letters in a machine of 6, 6, 7 or 7 states.
+
+    Each letter leads to every state from exactly one, so that no state is a better guess than another.
+    """
 
     wordings = ("machine", "rooms", "moods")
     letters = "bcdfghjklmnpqrstvwz"
 
     def draw(self, rng: random.Random, level: int) -> dict[str, Any]:
-        states = self.invented(rng, (4, 5, 5, 6)[level - 1])
+        states = self.invented(rng, (6, 6, 7, 7)[level - 1])
         letters = rng.sample(self.letters, 2)
-        moves = {state: {letter: rng.choice(states) for letter in letters} for state in states}
+        targets = {letter: rng.sample(states, len(states)) for letter in letters}
+        moves = {state: {letter: targets[letter][i] for letter in letters} for i, state in enumerate(states)}
         facts = {"moves": moves, "start": rng.choice(states)}
         return {**facts, "word": [rng.choice(letters) for _ in range((1, 3, 5, 8)[level - 1])]}
 

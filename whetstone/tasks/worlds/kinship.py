@@ -11,13 +11,13 @@ from whetstone.tasks.worlds.world import Solution, WordWorld
 
 
 class Kinship(WordWorld):
-    """Level n: n relations in a row among 5, 5, 6 or 7 people; from level 3 on one of them is made of two others."""
+    """Level n: n relations in a row among 6, 6, 7 or 7 people; from level 3 on one of them is made of two others."""
 
     wordings = ("village", "court", "guild")
     instruction = "Reply with the name only."
 
     def draw(self, rng: random.Random, level: int) -> dict[str, Any]:
-        size = (5, 5, 6, 7)[level - 1]
+        size = (6, 6, 7, 7)[level - 1]
         names = self.invented(rng, size + 3)
         people, relations, made = [name.capitalize() for name in names[:size]], names[size:-1], names[-1]
         while True:

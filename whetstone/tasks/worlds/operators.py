@@ -66,7 +66,10 @@ class Operator(IntegerWorld):
 
 
 class Combining(WordWorld):
-    """Level n: n + 1 letters joined by an operation that a table gives for 4 letters (levels 3 and 4: for 5)."""
+    """Level n: n + 1 letters joined by an operation that a table gives for 5 letters (level 4: for 6).
+
+    The table is a Latin square, so that no letter is a better guess than another.
+    """
 
     wordings = ("table", "paints", "tribe")
     instruction = "Reply with the letter only."
@@ -74,8 +77,13 @@ class Combining(WordWorld):
     letters = "bcdfghjklmnpqrstvwz"
 
     def draw(self, rng: random.Random, level: int) -> dict[str, Any]:
-        letters = rng.sample(self.letters, 4 if level < 3 else 5)
-        table = {left: {right: rng.choice(letters) for right in letters} for left in letters}
+        letters = rng.sample(self.letters, 5 if level < 4 else 6)
+        size = len(letters)
+        rows, columns, results = (rng.sample(range(size), size) for _ in range(3))
+        table = {
+            left: {right: letters[results[(i + j) % size]] for right, j in zip(letters, columns, strict=True)}
+            for left, i in zip(letters, rows, strict=True)
+        }
         return {"table": table, "word": [rng.choice(letters) for _ in range(level + 1)]}
 
     def told(self, facts: Facts, wording: str) -> str:

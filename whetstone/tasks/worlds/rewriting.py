@@ -65,14 +65,11 @@ class Derivation(WordWorld):
     letters = "abcdefghklmnoprstuw"
 
     def draw(self, rng: random.Random, level: int) -> dict[str, Any]:
-        while True:
-            capitals, letters = rng.sample(self.capitals, 2), rng.sample(self.letters, 4)
-            rules = [[capital, self._side(rng, capitals, letters, kind)] for capital in capitals for kind in (0, 1, 2)]
-            rng.shuffle(rules)
-            order = self._order(rng, rules, capitals[0], level + 1)
-            if order is not None:
-                numbered = {str(i): rule for i, rule in enumerate(rules, start=1)}
-                return {"start": capitals[0], "rules": numbered, "order": order}
+        capitals, letters = rng.sample(self.capitals, 2), rng.sample(self.letters, 4)
+        rules = [[capital, self._side(rng, capitals, letters, kind)] for capital in capitals for kind in (0, 1, 2)]
+        rng.shuffle(rules)
+        order = self._order(rng, rules, capitals[0], level + 1)
+        return {"start": capitals[0], "rules": {str(i): rule for i, rule in enumerate(rules, start=1)}, "order": order}
 
     @staticmethod
     def _side(rng: random.Random, capitals: list[str], letters: list[str], kind: int) -> str:
@@ -83,17 +80,20 @@ class Derivation(WordWorld):
         return "".join(pieces)
 
     @staticmethod
-    def _order(rng: random.Random, rules: list[list[str]], start: str, count: int) -> list[int] | None:
-        """Rules whose application in this order leaves a word without capitals; None where luck ran out."""
+    def _order(rng: random.Random, rules: list[list[str]], start: str, count: int) -> list[int]:
+        """Numbers of `count` rules whose application leaves a word without capitals, and not before the last one."""
         word, order = start, []
-        for _ in range(count):
-            capital = next((letter for letter in word if letter.isupper()), None)
-            if capital is None:
-                return None
-            chosen = rng.choice([i for i, rule in enumerate(rules) if rule[0] == capital])
-            word = word.replace(capital, rules[chosen][1], 1)
+        for left in range(count - 1, -1, -1):
+            capitals = [letter for letter in word if letter.isupper()]
+            allowed = []
+            for i, (capital, side) in enumerate(rules):
+                after = len(capitals) - 1 + sum(letter.isupper() for letter in side)
+                if capital == capitals[0] and min(1, left) <= after <= left:
+                    allowed.append(i)
+            chosen = rng.choice(allowed)
+            word = word.replace(capitals[0], rules[chosen][1], 1)
             order.append(chosen + 1)
-        return order if word.islower() else None
+        return order
 
     def told(self, facts: Facts, wording: str) -> str:
         start = facts["start"]
