@@ -177,6 +177,21 @@ def test_spelled_out_answers_and_room_come_through(load: Load) -> None:
     assert "a style's reasoning must be an integer of at least 0" in usage_error(lambda: load("BadRoom"))
 
 
+def test_clusters_siblings_and_closed_questions_come_through(load: Load) -> None:
+    task = load("Grouped")
+    assert task.sealed and task.siblings == 4 and not load("Fine").sealed
+    drawn = [Stream(task, b"k", "eval", 1, Partition(b"p")).problem(i) for i in range(8)]
+    assert [problem.facts["n"] % 1000 for problem in drawn] == [0, 1, 2, 3] * 2
+    assert len({problem.cluster for problem in drawn}) == 2 and all(problem.cluster for problem in drawn)
+    assert task.source(drawn[0]) == drawn[0].cluster.encode()
+    style = task.styles()["closed"]
+    assert style.withholds and style.messages(task, drawn[0])[0]["content"] == "What is twice it?"
+    assert "siblings must be an integer from 1 to 256" in usage_error(lambda: load("BadSiblings"))
+    assert "a problem's cluster must be a text" in usage_error(lambda: one(load("BadCluster")))
+    assert "source must be bytes" in usage_error(lambda: one(load("BadSource")))
+    assert "closed must be a text" in usage_error(lambda: load("BadClosed").closed(drawn[0]))
+
+
 def test_load_task_finds_the_file(load: Load, tmp_path: Path) -> None:
     task = load_task(f"{tmp_path}/mytask.py:Fine")
     assert isinstance(task, UserTask) and one(task).task == "fine"

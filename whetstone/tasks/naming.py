@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from functools import cache
+from itertools import product
 
 
 class Naming:
@@ -19,23 +20,17 @@ class Naming:
     taken = frozenset(("dalvik", "fibdom", "fizgig", "murzim", "subdeb"))  # a town, a star and three rare words
 
     @classmethod
-    def all_names(cls) -> Iterator[str]:
+    @cache
+    def all_names(cls) -> tuple[str, ...]:
         """Every name that there is, in a fixed order."""
-        for onset in cls.onsets:
-            for first in cls.vowels:
-                for link in cls.links:
-                    for second in cls.vowels:
-                        for coda in cls.codas:
-                            if (name := onset + first + link + second + coda) not in cls.taken:
-                                yield name
+        pieces = product(cls.onsets, cls.vowels, cls.links, cls.vowels, cls.codas)
+        return tuple(name for name in map("".join, pieces) if name not in cls.taken)
 
     @classmethod
     def invented(cls, rng: random.Random, count: int) -> list[str]:
         """`count` different names in lower case, no two of them with the same first four letters."""
         found: dict[str, str] = {}
         while len(found) < count:
-            pieces = (cls.onsets, cls.vowels, cls.links, cls.vowels, cls.codas)
-            name = "".join([rng.choice(piece) for piece in pieces])
-            if name not in cls.taken:
-                found.setdefault(name[:4], name)
+            name = rng.choice(cls.all_names())
+            found.setdefault(name[:4], name)
         return list(found.values())

@@ -14,7 +14,8 @@ class Invention(Naming):
 
     {"houses": {name: {"kind", "town", "founder", "opened", "stock"}}, "people": {name: {"born", "town", "admired"}}}.
     `opened` is a date, "14 Sulvek 1432", and `stock` a count of what such a house keeps. Names of houses, towns, people
-    and months all differ; no two people are born in one year, and no two houses have the same stock.
+    and months all differ; no two people are born in one year or one town, no two houses stand in one town or have
+    one stock: a wrong path does not lead to the right answer.
     """
 
     kinds = ("library", "orchard", "archive", "harbour", "school", "museum", "stable", "bakery", "brewery", "theatre")
@@ -22,22 +23,24 @@ class Invention(Naming):
 
     def invent(self, rng: random.Random, houses: int, people: int) -> dict[str, Any]:
         """A world of so many houses and people (at least as many people as houses: nobody founds two)."""
-        names = [name.capitalize() for name in self.invented(rng, houses + people + 3 + 2)]
+        names = [name.capitalize() for name in self.invented(rng, 2 * (houses + people) + 2)]
         house_names, names = names[:houses], names[houses:]
         persons, names = names[:people], names[people:]
-        towns, months = names[:3], names[3:]
+        towns, months = names[2:], names[:2]
         era = rng.randint(1000, 1800)
         births = rng.sample(range(era, era + 60), people)
         facts: dict[str, Any] = {"houses": {}, "people": {}}
-        for person, born, admired in zip(persons, births, self._admired(rng, persons), strict=True):
-            facts["people"][person] = {"born": born, "town": rng.choice(towns), "admired": admired}
+        for person, born, town, admired in zip(
+            persons, births, towns[houses:], self._admired(rng, persons), strict=True
+        ):
+            facts["people"][person] = {"born": born, "town": town, "admired": admired}
         kinds, counts = rng.sample(self.kinds, houses), rng.sample(range(20, 980), houses)
         founders = rng.sample(persons, houses)
-        for name, kind, founder, count in zip(house_names, kinds, founders, counts, strict=True):
+        for name, kind, town, founder, count in zip(house_names, kinds, towns[:houses], founders, counts, strict=True):
             year = facts["people"][founder]["born"] + rng.randint(20, 60)
             facts["houses"][name] = {
                 "kind": kind,
-                "town": rng.choice(towns),
+                "town": town,
                 "founder": founder,
                 "opened": f"{rng.randint(1, 28)} {rng.choice(months)} {year}",
                 "stock": count,

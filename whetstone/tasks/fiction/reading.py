@@ -24,7 +24,7 @@ class Fiction(Telling, Asking, Task):
     levels = (1, 2, 3, 4)
     siblings = 4
     max_new_tokens = 16
-    sizes = ((2, 3), (3, 4), (3, 4), (4, 5))  # houses and people
+    sizes = ((2, 4), (3, 5), (3, 5), (4, 5))  # houses and people
     needed = (1, 1, 2, 3)  # facts for one answer
 
     def sample(self, seed: bytes, level: int) -> Problem:
