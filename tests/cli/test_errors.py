@@ -136,6 +136,7 @@ USAGE = {  # what is typed: what the one line must say
     ("--task", "broken.py:Lacks"): "class Lacks lacks the method check",
     (*TASK, "--level", 7): "task 'digits' has no level 7; choose one of 1, 2",
     (*TASK, "--style", "poem"): "unknown style 'poem'; choose one of only, plain, answer, steps",
+    ("--task", "fiction", "--style", "closed"): "style 'closed' withholds part of the question; it is a control",
     (*TASK, "--objective", "grpo"): "unknown objective 'grpo'; choose one of trust_region, ppo_clip, reinforce",
     (*TASK, "--device", "tpu"): "unknown device 'tpu'; choose cpu or cuda",
     (*TASK, "--minutes", 3): "give --minutes or --steps, not both",

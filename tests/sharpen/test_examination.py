@@ -149,6 +149,12 @@ def test_no_builtin_task_contradicts_itself(task: str) -> None:
         assert {len(examples) for examples in exam.examples.values()} == {max(SHOTS)}
 
 
+def test_a_style_that_withholds_the_document_is_never_a_candidate() -> None:
+    exam = examine(load_task("fiction"), problems=20, level=1)
+    assert "closed" in exam.task.styles()
+    assert exam.candidates and not any(style.withholds for style in exam.candidates.values())
+
+
 def test_without_answers_there_are_no_examples() -> None:
     class Silent(Numbers):
         def answer(self, problem: Problem) -> str | None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from whetstone.tasks.answers import (
     MAX_TEXT,
+    final_words,
     judge_fraction,
     judge_integer,
     judge_integers,
@@ -251,3 +252,22 @@ def test_text() -> None:
     assert judge_text("Paris or London", "Paris") is WRONG
     assert judge_text("Answer: Paris\nAnswer: London", "Paris") is NO_ANSWER
     assert judge_text("", "Paris") is NO_ANSWER
+
+
+@pytest.mark.parametrize("text", ["Mipnag", "mipnag.", "Answer: Mipnag", "The answer is **mipnag**.", "It is mipnag"])
+def test_votes_for_words_agree_where_the_judge_agrees(text: str) -> None:
+    assert judge_words(text, ["mipnag"]) is RIGHT and final_words(text) == final_words("mipnag")
+
+
+@given(HOSTILE)
+@settings(deadline=None, max_examples=200)
+def test_what_words_a_text_says_is_what_the_judge_reads(text: str) -> None:
+    said = final_words(text)
+    verdict = judge_words(text, ["mipnag", "zupdok", "velvim", "dafnob"])  # four words: as many are read as in a vote
+    assert (said is None) == (verdict is NO_ANSWER)
+
+
+def test_two_words_are_no_vote() -> None:
+    assert final_words("Answer: mipnag\nAnswer: zupdok") is None and final_words("") is None
+    assert final_words("Answer: mipnag zupdok") == final_words("mipnag, zupdok") != final_words("zupdok mipnag")
+    assert final_words(" ".join(["mipnag"] * 25)) is None

@@ -46,6 +46,31 @@ class Spelled(Fine):
         from whetstone.tasks.task import PromptStyle
         return {"long": PromptStyle("long", None, "{question}", reasoning=7)}
 
+class Grouped(Fine):
+    """Four problems share the first digits of their number."""
+    siblings, stratum = 4, "C"
+    def sample(self, seed, level):
+        n = 1000 * random.Random(seed[:16]).randrange(1, 10 ** 6) + seed[-1]
+        return Problem(f"Secret {n}. What is twice it?", {"n": n, "pair": (n, n)}, cluster=str(n // 1000))
+    def closed(self, problem): return "What is twice it?"
+    def source(self, problem): return str(problem.facts["n"] // 1000).encode()
+    def styles(self):
+        from whetstone.tasks.task import PromptStyle
+        return {"closed": PromptStyle("closed", None, "{closed}")}
+
+class BadSiblings(Fine):
+    siblings = 0
+
+class BadCluster(Fine):
+    def sample(self, seed, level):
+        return Problem("What is twice 7?", {"n": 7, "pair": (7, 7)}, cluster=7)
+
+class BadClosed(Grouped):
+    def closed(self, problem): return None
+
+class BadSource(Grouped):
+    def source(self, problem): return "7"
+
 class BadWorked(Fine):
     def worked(self, problem): return 7
 
@@ -150,6 +175,21 @@ def test_spelled_out_answers_and_room_come_through(load: Load) -> None:
     assert task.styles()["long"].room(task) == task.max_new_tokens + 7
     assert "worked must be a text or None" in usage_error(lambda: load("BadWorked").worked(problem))
     assert "a style's reasoning must be an integer of at least 0" in usage_error(lambda: load("BadRoom"))
+
+
+def test_clusters_siblings_and_closed_questions_come_through(load: Load) -> None:
+    task = load("Grouped")
+    assert task.stratum == "C" and task.siblings == 4 and load("Fine").stratum == "A"
+    drawn = [Stream(task, b"k", "eval", 1, Partition(b"p")).problem(i) for i in range(8)]
+    assert [problem.facts["n"] % 1000 for problem in drawn] == [0, 1, 2, 3] * 2
+    assert len({problem.cluster for problem in drawn}) == 2 and all(problem.cluster for problem in drawn)
+    assert task.source(drawn[0]) == drawn[0].cluster.encode()
+    style = task.styles()["closed"]
+    assert style.withholds and style.messages(task, drawn[0])[0]["content"] == "What is twice it?"
+    assert "siblings must be an integer from 1 to 256" in usage_error(lambda: load("BadSiblings"))
+    assert "a problem's cluster must be a text" in usage_error(lambda: one(load("BadCluster")))
+    assert "source must be bytes" in usage_error(lambda: one(load("BadSource")))
+    assert "closed must be a text" in usage_error(lambda: load("BadClosed").closed(drawn[0]))
 
 
 def test_load_task_finds_the_file(load: Load, tmp_path: Path) -> None:

@@ -245,6 +245,8 @@ class Examination:
         """
         found = [self.style]
         for style in self.task.styles().values():
+            if style.withholds:
+                continue
             if style.reasoning < MORE_ROOM:
                 style = replace(style, name=f"{style.name}, more room", reasoning=MORE_ROOM)
             found.append(style)

@@ -61,6 +61,10 @@ class Sharpening:
         self.task.require_level(self.level)
         if settings.style not in self.task.styles():
             raise UsageError(f"unknown style {settings.style!r}; choose one of {', '.join(self.task.styles())}")
+        if self.task.styles()[settings.style].withholds:
+            raise UsageError(
+                f"style {settings.style!r} withholds part of the question; it is a control for `whet eval`"
+            )
         self.keys = Keys.of(Key.derive(str(settings.seed).encode(), "whetstone run"))
         self.examination = Examination(self.task, self.level, self.keys, settings)
 

@@ -105,19 +105,15 @@ def judge_words(text: str, gold: Sequence[str]) -> Verdict:
     not count.
     """
     wanted = tuple(word.casefold() for word in gold)
-    longest = 4 * len(wanted) + 8
+    return _verdict(_word_candidates(text, 4 * len(wanted) + 8), wanted)
 
-    def read(segment: str) -> Candidates:
-        words = tuple(word for raw in re.split(r"[\s,]+", segment) if (word := raw.strip(_WORD_TRIM).casefold()))
-        return {words} if 0 < len(words) <= longest else set()
 
-    if len(text) > MAX_TEXT:
-        return Verdict.NO_ANSWER
-    for segments in (marked(text), _introduced(text), [text]):
-        found = {candidate for segment in segments for candidate in read(segment)}
-        if found:
-            return _verdict(found, wanted)
-    return Verdict.NO_ANSWER
+def final_words(text: str, longest: int = 24) -> str | None:
+    """The one sequence of words that `judge_words` would judge, where the answer has few words: texts of more than
+    `longest` words count as talk. None where it would find none or several.
+    """
+    found = _word_candidates(text, longest)
+    return None if len(found) != 1 else str(found.pop())
 
 
 def judge_text(text: str, gold: str) -> Verdict:
@@ -141,6 +137,22 @@ def marked(text: str) -> list[str]:
         end = marks[i + 1].start() if i + 1 < len(marks) else len(text)
         segments.append(_cut(text[mark.end() : end].lstrip(" \t\r\n*_"), _SENTENCE_END))
     return [segment for segment in segments if segment.strip()]
+
+
+def _word_candidates(text: str, longest: int) -> Candidates:
+    """Each different sequence of at most `longest` words that may be the answer, casefolded."""
+
+    def read(segment: str) -> Candidates:
+        words = tuple(word for raw in re.split(r"[\s,]+", segment) if (word := raw.strip(_WORD_TRIM).casefold()))
+        return {words} if 0 < len(words) <= longest else set()
+
+    if len(text) > MAX_TEXT:
+        return set()
+    for segments in (marked(text), _introduced(text), [text]):
+        found = {candidate for segment in segments for candidate in read(segment)}
+        if found:
+            return found
+    return set()
 
 
 def _candidates(text: str, read: Reader, clause_end: re.Pattern[str] = _CLAUSE_END) -> Candidates:

@@ -60,15 +60,20 @@ def problem_seed(key: bytes, split: str, task: str, version: str, i: int) -> byt
     return hmac.digest(key, _prefixed(split, task, version, str(i)), "sha256")
 
 
+def _of_attempt(seed: bytes, attempt: int) -> bytes:
+    """The 32-byte seed of one attempt at a problem that must fall to its split."""
+    return hmac.digest(seed, attempt.to_bytes(8, "big"), "sha256")
+
+
 @dataclass(frozen=True)
 class Partition:
-    """Divides the space of instances into ten buckets by a keyed hash of the canonical form."""
+    """Divides the space of instances into ten buckets by a keyed hash of the source, as a rule the canonical form."""
 
     key: bytes
 
-    def bucket(self, canonical: bytes) -> int:
+    def bucket(self, source: bytes) -> int:
         """0..9."""
-        digest = hmac.digest(self.key, _prefixed("whetstone partition") + canonical, "sha256")
+        digest = hmac.digest(self.key, _prefixed("whetstone partition") + source, "sha256")
         return int.from_bytes(digest[:8], "big") % BUCKETS
 
 
@@ -80,6 +85,10 @@ COMMON_PARTITION = Partition(hashlib.sha256(b"whetstone common partition 1").dig
 class Stream:
     """The endless sequence of problems of one split. `problem(i)` is a pure function of the key, the split
     and i.
+
+    A task with `siblings` above 1 makes several problems from one source, a document for example. Then the seeds of so
+    many problems in a row have their first 16 bytes in common, for the source; the last byte says which of them it is,
+    0 to siblings - 1; and the bytes between are the problem's own.
     """
 
     def __init__(
@@ -101,11 +110,18 @@ class Stream:
 
     def problem(self, i: int) -> Problem:
         """Problem number i >= 0. Raises UsageError when the space has nothing in this split."""
-        seed = problem_seed(self.key, self.split, self.task.name, self.task.version, i)
+        own = problem_seed(self.key, self.split, self.task.name, self.task.version, i)
+        siblings = self.task.siblings
+        if siblings > 1:
+            shared = problem_seed(self.key, f"{self.split} source", self.task.name, self.task.version, i // siblings)
         for attempt in range(MAX_ATTEMPTS):
-            problem = self.task.sample(hmac.digest(seed, attempt.to_bytes(8, "big"), "sha256"), self.level)
+            seed = _of_attempt(own, attempt)
+            if siblings > 1:  # siblings agree in their source and so in the attempt that is the first to fit
+                seed = _of_attempt(shared, attempt)[:16] + seed[:15] + bytes([i % siblings])
+            problem = self.task.sample(seed, self.level)
             canonical = self.task.canonical(problem)
-            if self.partition.bucket(canonical) in self._buckets:
+            source = self.task.source(problem)
+            if self.partition.bucket(canonical if source is None else source) in self._buckets:
                 return self.task.identified(problem, self.level, canonical)
         raise UsageError(
             f"task {self.task.name!r} has too few different problems at level {self.level}: "

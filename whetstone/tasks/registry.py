@@ -8,10 +8,21 @@ from pathlib import Path
 from whetstone.errors import UsageError
 from whetstone.tasks.arithmetic import Addition, Chain, Fractions, Gcd, Multiplication, Subtraction
 from whetstone.tasks.countdown import Countdown
+from whetstone.tasks.fiction.reading import Fiction
 from whetstone.tasks.lists import Largest, Sorting
 from whetstone.tasks.task import Task
 from whetstone.tasks.user_file import UserTask
 from whetstone.tasks.words import Letters, Reversal
+from whetstone.tasks.worlds.automaton import Automaton
+from whetstone.tasks.worlds.deck import Deck
+from whetstone.tasks.worlds.kinship import Kinship
+from whetstone.tasks.worlds.language import Language
+from whetstone.tasks.worlds.machine import Machine
+from whetstone.tasks.worlds.numerals import Numerals
+from whetstone.tasks.worlds.operators import Combining, Operator
+from whetstone.tasks.worlds.rewriting import Derivation, Rewriting
+from whetstone.tasks.worlds.units import Units
+from whetstone.tasks.worlds.walker import Walker
 
 BUILTIN: dict[str, type[Task]] = {
     cls.name: cls
@@ -27,6 +38,19 @@ BUILTIN: dict[str, type[Task]] = {
         Countdown,
         Letters,
         Reversal,
+        Operator,
+        Combining,
+        Rewriting,
+        Derivation,
+        Automaton,
+        Numerals,
+        Language,
+        Deck,
+        Kinship,
+        Walker,
+        Machine,
+        Units,
+        Fiction,
     )
 }
 

@@ -54,7 +54,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class PromptStyle:
-    """One way of putting a problem to a model. `template` may use {question} and {instruction}.
+    """One way of putting a problem to a model. `template` may use {question}, {closed} and {instruction}.
+
+    {closed} is the question without the document it is about (`Task.closed`).
 
     `reasoning` is how many tokens an answer may have on top of the task's own `max_new_tokens`.
     """
@@ -67,6 +69,11 @@ class PromptStyle:
     def room(self, task: Task) -> int:
         """How many tokens an answer in this style may have."""
         return task.max_new_tokens + self.reasoning
+
+    @property
+    def withholds(self) -> bool:
+        """Whether the model does not see the whole question: a control, never a prompt to choose or to train with."""
+        return "{question}" not in self.template
 
     def messages(self, task: Task, problem: Problem, examples: Sequence[tuple[Problem, str]] = ()) -> list[Message]:
         """OpenAI-style messages. Each example (problem, answer text) becomes a user turn and an assistant
@@ -82,7 +89,8 @@ class PromptStyle:
         return messages
 
     def _ask(self, task: Task, problem: Problem) -> str:
-        return self.template.format(question=problem.question, instruction=task.instruction)
+        closed = task.closed(problem) if "{closed}" in self.template else ""
+        return self.template.format(question=problem.question, closed=closed, instruction=task.instruction)
 
 
 DEFAULT_STYLES: Mapping[str, PromptStyle] = {
@@ -108,6 +116,7 @@ class Task(ABC):
     instruction: str = "Reply with the answer only."
     max_new_tokens: int = 32
     stratum: str = "A"  # which stratum of a round asks it unless the round says otherwise (docs/rounds.md)
+    siblings: int = 1  # how many problems in a row of a stream share a source, at most 256; see keys.Stream
     last_error: str = ""  # why the most recent verdict was ERROR or TIMEOUT
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -144,6 +153,17 @@ class Task(ABC):
         Default: the text itself, white space and case folded.
         """
         return " ".join(text.split()).casefold() or None
+
+    def closed(self, problem: Problem) -> str:
+        """The question without the document it is about; the whole question where there is none."""
+        return problem.question
+
+    def source(self, problem: Problem) -> bytes | None:
+        """What decides to which split a problem belongs; None, the default, for its canonical form.
+
+        Problems that are made from one source must agree in it, or the source would be torn between the splits.
+        """
+        return None
 
     def styles(self) -> dict[str, PromptStyle]:
         """Prompt styles by name. "only" is the default one."""
@@ -185,11 +205,11 @@ class Task(ABC):
             message = f"task {self.name!r}: facts must be a dict of plain JSON values ({error})"
             raise UsageError(message) from error
 
-    def identified(self, problem: Problem, level: int, canonical: bytes) -> Problem:
-        """The problem with its task, level and id filled in. The id is 32 hex digits of sha256 of the `canonical`
-        form.
+    def identified(self, problem: Problem, level: int, canonical: bytes | None = None) -> Problem:
+        """The problem with its task, level and id filled in. The id is 32 hex digits of sha256 of the canonical
+        form, which may be given if it is there already.
         """
-        identity = hashlib.sha256(canonical).hexdigest()[:32]
+        identity = hashlib.sha256(self.canonical(problem) if canonical is None else canonical).hexdigest()[:32]
         return replace(problem, task=self.name, level=level, id=identity)
 
 

@@ -48,6 +48,7 @@ class UserTask(Task):
         about = self._ask("describe", {}, SAMPLE_SECONDS)
         self.name, self.version, self.instruction = about["name"], about["version"], about["instruction"]
         self.levels, self.max_new_tokens = tuple(about["levels"]), about["max_new_tokens"]
+        self.stratum, self.siblings = about["stratum"], about["siblings"]
         self._default_level: int = about["default_level"]
         self._styles = {style["name"]: PromptStyle(**style) for style in about["styles"]}
 
@@ -62,7 +63,7 @@ class UserTask(Task):
     def sample(self, seed: bytes, level: int) -> Problem:
         """Raises UsageError, in one line, when the file's `sample` raises, hangs or returns nonsense."""
         made = self._ask("sample", {"seed": seed.hex(), "level": level}, self._sample_seconds)
-        return Problem(made["question"], made["facts"], cluster=made["cluster"])
+        return Problem(**made)
 
     def check(self, problem: Problem, text: str) -> Verdict:
         """Never raises: TIMEOUT when the file's `check` hangs, ERROR when it fails (why: `last_error`)."""
@@ -89,6 +90,14 @@ class UserTask(Task):
     def worked(self, problem: Problem) -> str | None:
         result: str | None = self._ask("worked", {"problem": asdict(problem)}, self._sample_seconds)
         return result
+
+    def closed(self, problem: Problem) -> str:
+        result: str = self._ask("closed", {"problem": asdict(problem)}, self._sample_seconds)
+        return result
+
+    def source(self, problem: Problem) -> bytes | None:
+        result: str | None = self._ask("source", {"problem": asdict(problem)}, self._sample_seconds)
+        return None if result is None else bytes.fromhex(result)
 
     def final_answer(self, text: str) -> str | None:
         result: str | None = self._ask("final_answer", {"text": text}, self._check_seconds)
@@ -148,6 +157,8 @@ class _Host:
             "default_level": task.default_level,
             "instruction": task.instruction,
             "max_new_tokens": task.max_new_tokens,
+            "stratum": task.stratum,
+            "siblings": task.siblings,
             "styles": [asdict(style) for style in task.styles().values()],
         }
         whole = all(type(n) is int for n in (*task.levels, task.max_new_tokens))
@@ -155,6 +166,8 @@ class _Host:
         _require(task.default_level in task.levels, self.path, "default_level", "one of its levels")
         roomy = all(type(style.reasoning) is int and style.reasoning >= 0 for style in task.styles().values())
         _require(roomy, self.path, "a style's reasoning", "an integer of at least 0")
+        few = type(task.siblings) is int and 1 <= task.siblings <= 256
+        _require(few, self.path, "siblings", "an integer from 1 to 256")
         for field in ("name", "version", "instruction"):
             _require(isinstance(about[field], str), self.path, field, "a text")
         return about
@@ -188,6 +201,16 @@ class _Host:
         worked = self.task.worked(Problem(**problem))
         _require(worked is None or isinstance(worked, str), self.path, "worked", "a text or None")
         return worked
+
+    def closed(self, problem: dict[str, Any]) -> str:
+        closed = self.task.closed(Problem(**problem))
+        _require(isinstance(closed, str), self.path, "closed", "a text")
+        return closed
+
+    def source(self, problem: dict[str, Any]) -> str | None:
+        source = self.task.source(Problem(**problem))
+        _require(source is None or isinstance(source, bytes), self.path, "source", "bytes or None")
+        return None if source is None else source.hex()
 
     def final_answer(self, text: str) -> str | None:
         answer = self.task.final_answer(text)
@@ -242,6 +265,8 @@ def main() -> None:
             host.canonical_facts,
             host.answer,
             host.worked,
+            host.closed,
+            host.source,
             host.final_answer,
         )
     }
