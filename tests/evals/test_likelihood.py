@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.models.tiny import oracle, saved, some_ids, their_logits
 from tests.tiny import tiny_model, tiny_tokenizer
 from whetstone.errors import UsageError
-from whetstone.evals.likelihood import token_logprobs
+from whetstone.evals.likelihood import token_logprobs, token_scores
 from whetstone.models.checkpoint import load_folder
 from whetstone.models.loading import Loaded
 
@@ -50,6 +50,16 @@ def test_packing_changes_nothing(sequences: list[list[int]], pass_tokens: int) -
     for ids, found in zip(sequences, together, strict=True):
         np.testing.assert_allclose(found, token_logprobs(loaded, [ids])[0], atol=1e-5)
     assert told == sorted(told) and (not sequences or told[-1] == (len(sequences), len(sequences)))
+
+
+def test_greedy_is_the_likeliest_token(tmp_path: Path) -> None:
+    model, _ = load_folder(saved("llama-tied", tmp_path))
+    ids = some_ids(20, seed=8)
+    for _ in range(12):
+        ids.append(int(their_logits(oracle("llama-tied"), ids)[-1].argmax()))
+    best = their_logits(oracle("llama-tied"), ids).argmax(-1)[:-1].numpy()
+    (found,) = token_scores(Loaded(model, tiny_tokenizer(), "llama", tmp_path), [ids])
+    assert found.greedy.tolist() == (best == ids[1:]).tolist() and found.greedy[-12:].all()
 
 
 def test_what_it_refuses() -> None:

@@ -1,4 +1,4 @@
-"""The generators of reasoning-gym under our keys and judges."""
+"""The generators of reasoning-gym under our keys and forms."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from tests.tasks.adversarial import bank
 from whetstone.errors import UsageError
+from whetstone.tasks import forms
 from whetstone.tasks.arithmetic import Addition
-from whetstone.tasks.gym import judges
 from whetstone.tasks.gym.child import Host
 from whetstone.tasks.gym.table import REFUSED, SUPPORTED, listing
 from whetstone.tasks.gym.task import GymTask
@@ -36,7 +36,7 @@ def seeds(count: int, start: int = 0) -> list[str]:
 
 
 def judged(name: str, made: dict[str, Any], text: str) -> Verdict:
-    return SUPPORTED[name].judge(judges.without_echo(text, made["question"]), made["gold"], made["details"])
+    return SUPPORTED[name].judge(forms.without_echo(text, made["question"]), made["gold"], made["details"])
 
 
 def test_every_generator_is_in_one_of_the_tables() -> None:
@@ -85,41 +85,41 @@ def test_no_answer_of_the_bank_is_right(name: str) -> None:
 
 
 JUDGED = [
-    (judges.number, "3/4", {}, {"0.75": R, "6/8": R, "0.7500001": W, "3/4 or 1/2": N}),
-    (judges.number, "-0.5", {}, {"-1/2": R, "0.5": W}),
-    (judges.reduced, "$\\frac{85}{107}$", {}, {"85/107": R, "\\boxed{\\frac{85}{107}}": R, "170/214": W, "85": N}),
-    (judges.reduced, "85/107", {}, {"3315/4173 = 85/107": R, "-85/107": W, "Answer: 85 / 107.": R, "85/107, 1/2": N}),
-    (judges.hexadecimal, "-0x1F", {}, {"-0x1f": R, "0x1f": W, "-31": N, "Answer: -0x01f": R, "-0x1f + 0x0": N}),
-    (judges.factors, "2 × 2 × 67", {}, {"2 * 67 * 2": R, "268 = 2 x 2 x 67": R, "4 × 67": W, "2^2 × 67": N, "2 67": N}),
-    (judges.numbers, "['-1.5', '3']", {}, {"[-1.5, 3]": R, '["-1.50", "3.0"]': R, "[3, -1.5]": W, "-1.5, 3": N}),
-    (judges.numbers, "[8]", {}, {"[8]": R, "Answer: [8]": R, "[8] [9]": N, "[]": W, "[a]": N}),
-    (judges.numbers, "[]", {}, {"[]": R, "[ ]": R, "[1]": W, "none": N}),
-    (judges.nested, "[[0,1],[1,0]]", {}, {"[[0, 1],\n [1, 0]]": R, "[[0,1],[1,1]]": W, "[0,1],[1,0]": N}),
-    (judges.groups, '[["ab","ba"],["c"]]', {}, {'[["c"], ["ba", "ab"]]': R, '[["ab"],["ba"],["c"]]': W, "[[ab]]": N}),
-    (judges.grid, "1 2\n3 4", {}, {"1 2\n3 4": R, "Here:\n\n1 2\n3 4\n": R, "1 2 3 4": W, "1 2\n3 4\n\n1 2\n3 5": N}),
-    (judges.grid, "1 2 3", {}, {"Answer: 1 2 3": R, "[1, 2, 3]": R, "1 2": W, "So 1 2 3": N}),
-    (judges.tokens, "A# #B", {}, {"A# #B": R, "#A #B": W, "A B": N, "A#": W, "Answer: A# #B": R, "A# #B\n\n#B": N}),
-    (judges.tokens, "#A", {}, {"A#": W, "#A": R, "A": N}),
-    (judges.palindrome, "abba", {}, {"baab": R, "abba": R, "aabb": W, "ab ba": N, "abbba": W}),
-    (judges.roles, "Ann is a knight, and Bob is a knave.", {}, {
+    (forms.number, "3/4", {}, {"0.75": R, "6/8": R, "0.7500001": W, "3/4 or 1/2": N}),
+    (forms.number, "-0.5", {}, {"-1/2": R, "0.5": W}),
+    (forms.reduced, "$\\frac{85}{107}$", {}, {"85/107": R, "\\boxed{\\frac{85}{107}}": R, "170/214": W, "85": N}),
+    (forms.reduced, "85/107", {}, {"3315/4173 = 85/107": R, "-85/107": W, "Answer: 85 / 107.": R, "85/107, 1/2": N}),
+    (forms.hexadecimal, "-0x1F", {}, {"-0x1f": R, "0x1f": W, "-31": N, "Answer: -0x01f": R, "-0x1f + 0x0": N}),
+    (forms.factors, "2 × 2 × 67", {}, {"2 * 67 * 2": R, "268 = 2 x 2 x 67": R, "4 × 67": W, "2^2 × 67": N, "2 67": N}),
+    (forms.numbers, "['-1.5', '3']", {}, {"[-1.5, 3]": R, '["-1.50", "3.0"]': R, "[3, -1.5]": W, "-1.5, 3": N}),
+    (forms.numbers, "[8]", {}, {"[8]": R, "Answer: [8]": R, "[8] [9]": N, "[]": W, "[a]": N}),
+    (forms.numbers, "[]", {}, {"[]": R, "[ ]": R, "[1]": W, "none": N}),
+    (forms.nested, "[[0,1],[1,0]]", {}, {"[[0, 1],\n [1, 0]]": R, "[[0,1],[1,1]]": W, "[0,1],[1,0]": N}),
+    (forms.groups, '[["ab","ba"],["c"]]', {}, {'[["c"], ["ba", "ab"]]': R, '[["ab"],["ba"],["c"]]': W, "[[ab]]": N}),
+    (forms.grid, "1 2\n3 4", {}, {"1 2\n3 4": R, "Here:\n\n1 2\n3 4\n": R, "1 2 3 4": W, "1 2\n3 4\n\n1 2\n3 5": N}),
+    (forms.grid, "1 2 3", {}, {"Answer: 1 2 3": R, "[1, 2, 3]": R, "1 2": W, "So 1 2 3": N}),
+    (forms.tokens, "A# #B", {}, {"A# #B": R, "#A #B": W, "A B": N, "A#": W, "Answer: A# #B": R, "A# #B\n\n#B": N}),
+    (forms.tokens, "#A", {}, {"A#": W, "#A": R, "A": N}),
+    (forms.palindrome, "abba", {}, {"baab": R, "abba": R, "aabb": W, "ab ba": N, "abbba": W}),
+    (forms.roles, "Ann is a knight, and Bob is a knave.", {}, {
         "Bob is a knave and Ann is a knight": R, "Ann is a knave, and Bob is a knave": W, "Ann is a knight": W,
         "Ann is a knight, Ann is a knave, and Bob is a knave": N, "If Ann is a knight, Bob is a knave": N}),
-    (judges.expression, "4*6", {"numbers": [6, 4], "target": 24}, {"6 * 4": R, "6 + 4": W, "24": N, "6*4*1": W}),
-    (judges.expression, "1", {"numbers": [1, 2, 3, 4]}, {"1*2*3*4": R, "4*(1+2+3)": R, "2*3*4": W}),
-    (judges.queens, "", {"puzzle": [list("_Q__"), list("____"), list("____"), list("____")]}, {
+    (forms.expression, "4*6", {"numbers": [6, 4], "target": 24}, {"6 * 4": R, "6 + 4": W, "24": N, "6*4*1": W}),
+    (forms.expression, "1", {"numbers": [1, 2, 3, 4]}, {"1*2*3*4": R, "4*(1+2+3)": R, "2*3*4": W}),
+    (forms.queens, "", {"puzzle": [list("_Q__"), list("____"), list("____"), list("____")]}, {
         "_ Q _ _\n_ _ _ Q\nQ _ _ _\n_ _ Q _": R, "_ _ Q _\nQ _ _ _\n_ _ _ Q\n_ Q _ _": W, "_ Q": W, "Q2": N}),
-    (judges.sudoku, "", {"puzzle": [[1, 0, 0, 4], [2, 4, 3, 0], [3, 0, 0, 2], [0, 2, 0, 0]]}, {
+    (forms.sudoku, "", {"puzzle": [[1, 0, 0, 4], [2, 4, 3, 0], [3, 0, 0, 2], [0, 2, 0, 0]]}, {
         "1 3 2 4\n2 4 3 1\n3 1 4 2\n4 2 1 3": R, "3 1 2 4\n2 4 3 1\n1 3 4 2\n4 2 1 3": W, "1 3 2 4": W, "none": N}),
-    (judges.pattern, "❌✅\n✅❌", {}, {"❌✅\n✅❌": R, "Answer: ❌✅\n✅❌": R, "✅✅\n✅❌": W, "": N}),
-    (judges.sentence, "It was late. He left.", {}, {"it was late. He left": R, "Answer: It was late. He left.": R,
+    (forms.pattern, "❌✅\n✅❌", {}, {"❌✅\n✅❌": R, "Answer: ❌✅\n✅❌": R, "✅✅\n✅❌": W, "": N}),
+    (forms.sentence, "It was late. He left.", {}, {"it was late. He left": R, "Answer: It was late. He left.": R,
         "Answer: It was late.": W}),
-    (judges.integer_or_words, "Monday", {}, {"It is Monday.": R, "Tuesday": W}),
-    (judges.integer_or_words, "-4", {}, {"-4": R, "4": W}),
+    (forms.integer_or_words, "Monday", {}, {"It is Monday.": R, "Tuesday": W}),
+    (forms.integer_or_words, "-4", {}, {"-4": R, "4": W}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("judge", "gold", "details", "texts"), JUDGED)
-def test_judges(judge: judges.FormJudge, gold: str, details: dict[str, Any], texts: dict[str, Verdict]) -> None:
+def test_judges(judge: forms.FormJudge, gold: str, details: dict[str, Any], texts: dict[str, Verdict]) -> None:
     assert {text: judge(text, gold, details) for text in texts} == texts
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whetstone.tasks.gym import judges
-from whetstone.tasks.gym.judges import FormJudge
+from whetstone.tasks import forms
+from whetstone.tasks.forms import FormJudge
 
 
 @dataclass(frozen=True)
@@ -28,71 +28,71 @@ class Generator:
 
 
 def _integer(about: str = "", **more: int | bool) -> Generator:
-    return Generator(judges.integer, 16, tuple(about.split()), **more)  # type: ignore[arg-type]
+    return Generator(forms.integer, 16, tuple(about.split()), **more)  # type: ignore[arg-type]
 
 
 def _words(room: int = 16, **more: object) -> Generator:
-    return Generator(judges.words, room, **more)  # type: ignore[arg-type]
+    return Generator(forms.words, room, **more)  # type: ignore[arg-type]
 
 
 def _grid(room: int = 512, **more: object) -> Generator:
-    return Generator(judges.grid, room, **more)  # type: ignore[arg-type]
+    return Generator(forms.grid, room, **more)  # type: ignore[arg-type]
 
 
 SUPPORTED: dict[str, Generator] = {
-    "ab": Generator(judges.tokens, 256),
+    "ab": Generator(forms.tokens, 256),
     "acre": _words(rebuilt=True),
     "aiw": _integer(),
     "arc_1d": _grid(256),
     "arc_agi": _grid(1024),
     "base_conversion": _words(32),
     "basic_arithmetic": _integer("expression"),
-    "bf": Generator(judges.sentence, 32),
+    "bf": Generator(forms.sentence, 32),
     "binary_alternation": _integer(),
     "binary_matrix": _grid(),
-    "bitwise_arithmetic": Generator(judges.hexadecimal, 64),
+    "bitwise_arithmetic": Generator(forms.hexadecimal, 64),
     "caesar_cipher": _words(128, top=2),
-    "calendar_arithmetic": Generator(judges.integer_or_words, 16),
+    "calendar_arithmetic": Generator(forms.integer_or_words, 16),
     "chain_sum": _integer("expression"),
     "circuit_logic": _integer(),
     "color_cube_rotation": _words(),
     "count_bits": _integer("number"),
     "count_primes": _integer(),
-    "countdown": Generator(judges.expression, 64, ("numbers", "target"), ("numbers", "target"), top=3),
+    "countdown": Generator(forms.expression, 64, ("numbers", "target"), ("numbers", "target"), top=3),
     "course_schedule": _words(),
-    "decimal_chain_sum": Generator(judges.number, 32, ("expression",)),
-    "dice": Generator(judges.number, 32),
-    "emoji_mystery": Generator(judges.sentence, 256),
+    "decimal_chain_sum": Generator(forms.number, 32, ("expression",)),
+    "dice": Generator(forms.number, 32),
+    "emoji_mystery": Generator(forms.sentence, 256),
     "family_relationships": _words(),
     "figlet_font": _words(),
-    "fraction_simplification": Generator(judges.reduced, 32, ("numerator", "denominator")),
-    "game_of_life": Generator(judges.nested, 1024, top=3),
+    "fraction_simplification": Generator(forms.reduced, 32, ("numerator", "denominator")),
+    "game_of_life": Generator(forms.nested, 1024, top=3),
     "game_of_life_halting": _words(),
     "gcd": _integer("numbers"),
-    "group_anagrams": Generator(judges.groups, 512),
-    "gsm_symbolic": Generator(judges.number, 16, rebuilt=True),
+    "group_anagrams": Generator(forms.groups, 512),
+    "gsm_symbolic": Generator(forms.number, 16, rebuilt=True),
     "isomorphic_strings": _words(),
-    "knights_knaves": Generator(judges.roles, 96),
+    "knights_knaves": Generator(forms.roles, 96),
     "largest_island": _integer(),
     "lcm": _integer("numbers"),
     "leg_counting": _integer(),
     "letter_counting": _integer(),
-    "list_functions": Generator(judges.numbers, 128, rebuilt=True),
+    "list_functions": Generator(forms.numbers, 128, rebuilt=True),
     "mahjong_puzzle": _words(),
     "manipulate_matrix": _grid(),
     "maze": _integer(),
-    "mini_sudoku": Generator(judges.sudoku, 64, ("puzzle",), ("puzzle",)),
-    "modulo_grid": Generator(judges.pattern, 1024, skip=(2,)),
-    "n_queens": Generator(judges.queens, 256, ("puzzle",), ("puzzle",), top=4),
+    "mini_sudoku": Generator(forms.sudoku, 64, ("puzzle",), ("puzzle",)),
+    "modulo_grid": Generator(forms.pattern, 1024, skip=(2,)),
+    "n_queens": Generator(forms.queens, 256, ("puzzle",), ("puzzle",), top=4),
     "needle_haystack": _words(),
-    "number_filtering": Generator(judges.numbers, 256),
+    "number_filtering": Generator(forms.numbers, 256),
     "number_sequence": _integer(top=2),
-    "number_sorting": Generator(judges.numbers, 512),
-    "palindrome_generation": Generator(judges.palindrome, 256),
+    "number_sorting": Generator(forms.numbers, 512),
+    "palindrome_generation": Generator(forms.palindrome, 256),
     "path_star": _words(64),
-    "prime_factorization": Generator(judges.factors, 48, ("number",)),
+    "prime_factorization": Generator(forms.factors, 48, ("number",)),
     "products": _integer("expression"),
-    "puzzle24": Generator(judges.expression, 48, ("numbers",), ("numbers",)),
+    "puzzle24": Generator(forms.expression, 48, ("numbers",), ("numbers",)),
     "ransom_note": _words(),
     "rearc": _grid(1024),
     "rectangle_count": _integer(),
@@ -107,7 +107,7 @@ SUPPORTED: dict[str, Generator] = {
     "string_manipulation": _words(64),
     "string_splitting": _grid(32),
     "string_synthesis": _grid(32),
-    "sudoku": Generator(judges.sudoku, 256, ("puzzle",), ("puzzle",)),
+    "sudoku": Generator(forms.sudoku, 256, ("puzzle",), ("puzzle",)),
     "syllogism": _words(),
     "time_intervals": _words(32),
     "word_sequence_reversal": _words(128),

@@ -1,4 +1,4 @@
-"""`gym:NAME`: a generator of reasoning-gym as an ordinary task, with our keys, our partition and our judges."""
+"""`gym:NAME`: a generator of reasoning-gym as an ordinary task, with our keys, our partition and our forms."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 
 from whetstone.errors import UsageError
 from whetstone.sandbox.worker import Worker, WorkerDied, WorkerRaised, WorkerTimeout, python_command
+from whetstone.tasks import forms
 from whetstone.tasks.answers import final_number
-from whetstone.tasks.gym import judges, table
+from whetstone.tasks.gym import table
 from whetstone.tasks.gym.table import REFUSED, SUPPORTED
 from whetstone.tasks.task import Facts, Problem, Task, Verdict
 
@@ -43,7 +44,7 @@ class GymTask(Task):
         about = self._ask("describe", {})
         self.levels = tuple(about["levels"])
         # what is asked and how it is judged: their source and ours
-        ours = inspect.getsource(judges) + inspect.getsource(table) + inspect.getsource(GymTask)
+        ours = inspect.getsource(forms) + inspect.getsource(table) + inspect.getsource(GymTask)
         self.version = hashlib.sha256((about["version"] + ours).encode()).hexdigest()[:12]
 
     def sample(self, seed: bytes, level: int) -> Problem:
@@ -53,7 +54,7 @@ class GymTask(Task):
 
     def check(self, problem: Problem, text: str) -> Verdict:
         made = self._made(problem.facts["seed"], problem.facts["level"])
-        return self.generator.judge(judges.without_echo(text, problem.question), made["gold"], made["details"])
+        return self.generator.judge(forms.without_echo(text, problem.question), made["gold"], made["details"])
 
     def answer(self, problem: Problem) -> str | None:
         return str(self._made(problem.facts["seed"], problem.facts["level"])["gold"])
@@ -62,7 +63,7 @@ class GymTask(Task):
         return {"about": facts["about"]}
 
     def final_answer(self, text: str) -> str | None:
-        if self.generator.judge in (judges.integer, judges.number):
+        if self.generator.judge in (forms.integer, forms.number):
             return final_number(text)
         return super().final_answer(text)
 

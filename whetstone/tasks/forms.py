@@ -1,4 +1,4 @@
-"""Exact judges for the forms that answers of reasoning-gym take. Right or wrong, never in between.
+"""Exact judges for the forms that other people's gold answers take. Right or wrong, never in between.
 
 None evaluates the text, raises on it or takes more than linear time. Where the answer is looked for: what is marked
 ("Answer: X", \\boxed{X}, <answer>); else, for one-line forms, what follows the only "="; else everything. That place
