@@ -138,15 +138,21 @@ def factors(text: str, gold: str, details: Details) -> Verdict:
 
 def numbers(text: str, gold: str, details: Details) -> Verdict:
     """One list of numbers in square brackets, with quotes around the numbers or without."""
+    (wanted,) = map(_list_of_numbers, _FLAT_LIST.findall(gold))
+    return _verdict(_lists(text, _FLAT_LIST, lambda match: _list_of_numbers(match[1])), wanted)
 
-    def read(content: str) -> Hashable:
-        items = [item.strip().strip("'\"") for item in content.strip().removesuffix(",").split(",")]
-        if items == [""]:
-            return ()
-        return tuple(map(Fraction, items)) if all(map(_DECIMAL.fullmatch, items)) else None
 
-    (wanted,) = map(read, _FLAT_LIST.findall(gold))
-    return _verdict(_lists(text, _FLAT_LIST, lambda match: read(match[1])), wanted)
+def is_list(gold: str) -> bool:
+    """Whether `numbers` judges such a gold answer: one flat list of numbers."""
+    match = _FLAT_LIST.fullmatch(gold.strip())
+    return match is not None and _list_of_numbers(match[1]) is not None
+
+
+def _list_of_numbers(content: str) -> tuple[Fraction, ...] | None:
+    items = [item.strip().strip("'\"") for item in content.strip().removesuffix(",").split(",")]
+    if items == [""]:
+        return ()
+    return tuple(map(Fraction, items)) if all(map(_DECIMAL.fullmatch, items)) else None
 
 
 def nested(text: str, gold: str, details: Details) -> Verdict:
