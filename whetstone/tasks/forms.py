@@ -36,6 +36,7 @@ _FACTORS = re.compile(r"[0-9]{1,400}(?:\s?(?:[×*x·]|\\times|\\cdot)\s?[0-9]{1,
 _FLAT_LIST = re.compile(r"\[([^\[\]]*+)\]")
 _LIST_OF_LISTS = re.compile(r"\[\s*+\[[^\[\]]*+\](?:\s*+,\s*+\[[^\[\]]*+\])*+\s*+,?\s*+\]")
 _ROLE = re.compile(r"(\w{1,40}) is an? (\w{1,40})")
+_PLAIN_WORDS = re.compile(r"(?!.*\b(?:is|are)\b)\w[\w'’-]{0,60}(?: \w[\w'’-]{0,60}){0,2}", re.IGNORECASE)
 # words that take back, or offer beside, what stands next to them
 _HEDGED = re.compile(r"\b(?:or|not|never|neither|either|maybe|perhaps|wrong|incorrect)\b|n['’]t\b", re.IGNORECASE)
 # what may stand on the line of an answer in several lines without being part of it
@@ -108,6 +109,26 @@ def sentence(text: str, gold: str, details: Details) -> Verdict:
     rest = re.split(r"(?i)\banswer(?: is)?\s?:", text[: MAX_TEXT + 1])[-1]
     verdict = judge_text(text, gold)
     return judge_text(rest, gold) if verdict is Verdict.WRONG and not marked(rest) else verdict
+
+
+def phrase(text: str, gold: str, details: Details) -> Verdict:
+    """A short text. Up to three plain words may stand in a sentence ("The capital is Paris"); anything else, and what
+    has signs in it ("C++"), must be all that is said or marked."""
+    if _PLAIN_WORDS.fullmatch(gold):
+        return judge_words(text, gold.split())
+    if _trimmed_alike(gold):
+        return sentence(text, gold, details)
+    places = marked(text) or [text[: MAX_TEXT + 1]]
+    return _verdict((_folded(place) if len(text) <= MAX_TEXT else None for place in places), _folded(gold))
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).strip("\"'`“”").removesuffix(".").casefold()
+
+
+def _trimmed_alike(gold: str) -> bool:
+    """Whether a judge that trims signs from the ends takes away nothing from the gold answer."""
+    return gold[:1].isalnum() and (gold[-1:].isalnum() or gold[-1:] in ".!?")
 
 
 def integer_or_words(text: str, gold: str, details: Details) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 from whetstone.errors import UsageError
 from whetstone.tasks import forms
-from whetstone.tasks.answers import MAX_TEXT, final_number, marked
+from whetstone.tasks.answers import MAX_TEXT, final_number
 from whetstone.tasks.files.rows import SUFFIXES, fingerprint, rows
 from whetstone.tasks.files.shapes import LETTERS, Columns, Item, Shape
 from whetstone.tasks.task import Facts, Problem, PromptStyle, Task, Verdict
@@ -123,7 +124,7 @@ def _judge_of(gold: str) -> Callable[[str, str, forms.Details], Verdict]:
     try:
         forms.read_number(gold)
     except (ValueError, ZeroDivisionError):
-        return forms.sentence
+        return forms.phrase
     return forms.number
 
 
@@ -142,11 +143,11 @@ class ChoiceFile(FixedItems):
         return {"stem": item.question, "choices": list(item.choices)}
 
     def check(self, problem: Problem, text: str) -> Verdict:
-        """One letter, alone or with its own choice's text, or that text."""
-        choices = problem.facts["choices"]
+        """One letter, alone or with its own choice's text, or that text; where it is marked, else all that is said."""
         if len(text) > MAX_TEXT:
             return Verdict.NO_ANSWER
-        named = {_named(place, choices) for place in marked(text) or [text]}
+        places = [*_MARK.split(text)[1:], *(match[1] or match[2] or "" for match in _WRAPPED.finditer(text))]
+        named = {_named(place, problem.facts["choices"]) for place in places or [text]}
         if len(named) != 1 or None in named:
             return Verdict.NO_ANSWER
         return Verdict.RIGHT if self.gold(problem) in named else Verdict.WRONG
@@ -162,9 +163,14 @@ class ChoiceFile(FixedItems):
         }
 
 
+# not cut at the end of a sentence, as other answers are: "D. a hen" begins with one
+_MARK = re.compile(r"\banswers?\b[^.\n=:]{0,60}?(?:\bis\b\s{0,3}:?|:)", re.IGNORECASE)
+_WRAPPED = re.compile(r"<answer>([^<]*+)</answer>|\\boxed\{([^{}]*+)\}")
+
+
 def _named(text: str, choices: list[str]) -> int | None:
     """The choice that the text names; None when it names none or says anything else."""
-    said = text.strip().strip("*$`\"' \n")
+    said = _WRAPPED.sub(lambda match: match[1] or match[2] or "", text).strip().strip("*$`\"' \n")
     letter = said.strip("().:[]{} ").upper()
     if len(letter) == 1 and letter in LETTERS[: len(choices)]:
         return LETTERS.index(letter)
