@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,18 +20,29 @@ def evaluate(
         float | None,
         typer.Option(min=0.0, max=100.0, help="0 is greedy.", show_default="0 for one answer, 1 for several"),
     ] = None,
-    style: Annotated[str, typer.Option(help="Prompt style.")] = "only",
+    style: Annotated[
+        str | None, typer.Option(help="Prompt style.", show_default="only; for a file of choices likelihood")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Its key draws the problems: another seed, other problems.")] = 0,
     device: Device = "cpu",
     name: ServedName = None,
     api_key_file: ApiKeyFile = None,
     endpoint_settings: EndpointFile = None,
     backend: BackendName = "local",
+    samples_out: Annotated[
+        Path | None, typer.Option(help="Write every answer to this .jsonl file.", show_default=False)
+    ] = None,
+    exports: Annotated[
+        list[str] | None,
+        typer.Option("--export", metavar="FORMAT=DIR", help="lm-eval=DIR or inspect=DIR.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Measure a model on fresh problems, with an interval.
 
     Example: `whet eval smollm2-135m --task addition --n 200`
+
+    Example: `whet eval smollm2-135m --task arc.jsonl --export lm-eval=out`
 
     Example: `whet eval https://HOST/v1 --model NAME --api-key-file key.txt --task addition --n 200`
     """
@@ -38,9 +50,10 @@ def evaluate(
 
     from whetstone.engine.backends import Source
     from whetstone.evals.evaluate import evaluate as run
+    from whetstone.evals.exports.export import export, parsed_exports, write_rows
     from whetstone.runs.progress import Progress
-    from whetstone.text import printable
 
+    wanted = parsed_exports(exports or [])
     source = Source(model, name, api_key_file, endpoint_settings, backend, device)
     with Progress() as progress:
         result = run(
@@ -52,25 +65,48 @@ def evaluate(
             temperature=temperature,
             style=style,
             seed=seed,
+            rows=bool(samples_out or wanted),
             progress=progress,
         )
+    rows = result.pop("rows", [])
+    written = [write_rows(rows, samples_out)] if samples_out else []
+    for format, folder in wanted:
+        written += export(result, rows, format, folder)
     if as_json:
         print(json.dumps(result, indent=2, ensure_ascii=False))
         return
+    _show(result)
+    for path in written:
+        print(f"written: {path}")
+
+
+def _show(result: dict[str, Any]) -> None:
+    from whetstone.text import printable
+
     accuracy = result["accuracy"]
-    warmth = f" at temperature {result['temperature']:g}" if result["temperature"] else ""
-    print(
-        f"{printable(result['task'])} level {result['level']}: {100 * accuracy['mean']:.1f} % right "
-        f"(95 % interval {100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}, {accuracy['n']} problems){warmth}"
-    )
+    warmth = f" at temperature {result['temperature']:g}" if result.get("temperature") else ""
+    level = f" level {result['level']}" if "level" in result else ""
+    print(f"{printable(result['task'])}{level}: {_share(accuracy)}, {accuracy['n']} problems){warmth}")
+    if normalised := result.get("accuracy_normalised"):
+        print(f"by log-probability per character (acc_norm): {_share(normalised)})")
     print("verdicts: " + ", ".join(f"{name} {count}" for name, count in result["verdicts"].items() if count))
     for row in result.get("pass_at_k", []):
         print(f"pass@{row['k']}: {100 * row['mean']:.1f} % ({100 * row['low']:.1f} to {100 * row['high']:.1f})")
-    print(f"tokens per answer {result['tokens_per_answer']:.1f}, cut off {100 * result['truncated']:.0f} %")
+    if "tokens_per_answer" in result:
+        print(f"tokens per answer {result['tokens_per_answer']:.1f}, cut off {100 * result['truncated']:.0f} %")
     if facts := result.get("backend"):
         print(printable("\n".join(_endpoint_lines(facts))))
+    if file := result.get("file"):
+        print(f"note: {accuracy['n']} of the file's {file['items']} items, chosen by the seed; {file['note']}")
+    if looks := result["looks"]:
+        print(f"look {looks['weights']} at this task with these weights, {looks['task']} with any, on this machine")
     if result["seed_note"]:
         print(f"note: {result['seed_note']}")
+
+
+def _share(value: dict[str, Any]) -> str:
+    low, high = 100 * value["low"], 100 * value["high"]
+    return f"{100 * value['mean']:.1f} % right (95 % interval {low:.1f} to {high:.1f}"
 
 
 def _endpoint_lines(facts: dict[str, Any]) -> list[str]:

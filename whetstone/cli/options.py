@@ -18,6 +18,15 @@ def _known_device(device: str) -> str:
     return device
 
 
+def _listed(task: str) -> str:
+    if task == "gym:?":
+        from whetstone.tasks.gym.table import listing
+
+        print(listing())
+        raise typer.Exit
+    return task
+
+
 MODEL_HELP = "smollm2-135m, a folder, hf:OWNER/NAME, or a GGUF file."
 Model = Annotated[str, typer.Argument(help=MODEL_HELP, show_default=False)]
 ASKED_HELP = MODEL_HELP.removesuffix(".") + ", or an endpoint as https://HOST/v1."
@@ -34,7 +43,14 @@ EndpointFile = Annotated[
     ),
 ]
 BackendName = Annotated[str, typer.Option("--backend", help="For weights: local, or vllm where it is installed.")]
-Task = Annotated[str, typer.Option(help="A built-in task, or your own as file.py:Class.")]
+Task = Annotated[
+    str,
+    typer.Option(
+        help="A built-in task, gym:NAME (gym:? lists them), your own as file.py:Class, or a .jsonl, .json or .parquet.",
+        callback=_listed,
+        is_eager=True,  # the list is printed before other arguments are asked for
+    ),
+]
 Level = Annotated[int | None, typer.Option(help="Difficulty; the task's own default otherwise.")]
 Weights = Annotated[
     str,

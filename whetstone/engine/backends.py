@@ -96,6 +96,15 @@ class Source:
             return self._vllm()
         return local(load(self.model, self.device))
 
+    def weights(self) -> Loaded:
+        """The model itself, for what only weights can tell. Raises UsageError where there are none to load."""
+        if is_endpoint(self.model) or self.backend != "local":
+            raise UsageError(
+                f"the likelihood of given texts needs a model's own weights, and {self.model} with backend "
+                f"{self.backend!r} only answers: name a local model, or let it write its answer by another --style"
+            )
+        return load(self.model, self.device)
+
     def _endpoint(self) -> Backend:
         from whetstone.engine.remote.endpoint import Endpoint, checked_address, is_loopback
         from whetstone.engine.remote.settings import EndpointSettings

@@ -1,4 +1,5 @@
-"""Tasks by name: the built-in ones, and `file.py:Class` for a user's own."""
+"""Tasks by name: the built-in ones, `gym:NAME` for a generator of reasoning-gym, `file.py:Class` for a user's own, a
+benchmark's file."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from whetstone.errors import UsageError
 from whetstone.tasks.arithmetic import Addition, Chain, Fractions, Gcd, Multiplication, Subtraction
 from whetstone.tasks.countdown import Countdown
 from whetstone.tasks.fiction.reading import Fiction
+from whetstone.tasks.files.task import is_benchmark, load_file
+from whetstone.tasks.gym.task import PREFIX, GymTask
 from whetstone.tasks.lists import Largest, Sorting
 from whetstone.tasks.task import Task
 from whetstone.tasks.user_file import UserTask
@@ -67,12 +70,16 @@ def split_spec(spec: str) -> tuple[str, str]:
 
 
 def load_task(spec: str) -> Task:
-    """The task that `spec` names: a built-in name, or "file.py:Class".
+    """The task that `spec` names: a built-in name, "gym:NAME", "file.py:Class", or a benchmark's file.
 
     Raises UsageError, in one line, for an unknown name or for a file that is missing or broken.
     """
     if spec in BUILTIN:
         return BUILTIN[spec]()
+    if spec.startswith(PREFIX):
+        return GymTask(spec.removeprefix(PREFIX))
+    if is_benchmark(spec):
+        return load_file(Path(spec))
     file, colon, class_name = spec.rpartition(":")
     if colon and file.endswith(".py"):
         if not Path(file).is_file():
@@ -85,4 +92,7 @@ def load_task(spec: str) -> Task:
     near = difflib.get_close_matches(spec, BUILTIN, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     names = ", ".join(BUILTIN)
-    raise UsageError(f"unknown task {spec!r}; {hint}choose one of {names}, or your own as file.py:CLASS")
+    raise UsageError(
+        f"unknown task {spec!r}; {hint}choose one of {names}, gym:NAME (gym:? lists them), your own "
+        "as file.py:CLASS, or a file of items (.jsonl, .json, .parquet)"
+    )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from whetstone.evals.evaluate import clusters_of
 from whetstone.evals.rounds.chain import Record, read_chain
 from whetstone.evals.rounds.draw import Item
 from whetstone.evals.rounds.entrants import Entrant
@@ -124,7 +125,7 @@ def _stratum(
     sheets: Sequence[Sheet],
     round_: Round,
 ) -> dict[str, Any]:
-    clusters = _clusters(items, len(of))
+    clusters = clusters_of([item.problem for item in items])
     scores = {sheet.entrant.name: [sheet.score(item) for item in items] for sheet in sheets}
     return {
         "stratum": name,
@@ -144,19 +145,6 @@ def _stratum(
             for before, after in _pairs([sheet.entrant.name for sheet in sheets], round_.manifest.pairs)
         ],
     }
-
-
-def _clusters(items: Sequence[Item], parts: int) -> list[str] | None:
-    """What problems share their luck with: the wording or the document, within their task and level."""
-    named = [item.problem.cluster for item in items]
-    if not any(named) and parts == 1:
-        return None
-    return [
-        f"{item.problem.task}/{item.problem.level}/{name}"
-        if name
-        else f"{item.problem.task}/{item.problem.level}/{item.problem.id}"
-        for item, name in zip(items, named, strict=True)
-    ]
 
 
 def _row(
@@ -199,7 +187,7 @@ def _reliability(sheet: Sheet, items: Sequence[Item], clusters: list[str] | None
 
 def _part_row(sheet: Sheet, part: Part, number: int, items: Sequence[Item]) -> dict[str, Any]:
     own = [item for item in items if item.part == number]
-    clusters = _clusters(own, 1) if own else None
+    clusters = clusters_of([item.problem for item in own])
     accuracy = accuracy_interval([sheet.score(item) for item in own], clusters).to_dict() if own else None
     return {"task": part.task, "level": part.level, "accuracy": accuracy}
 

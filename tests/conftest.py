@@ -1,0 +1,10 @@
+"""What holds for all tests."""
+
+import os
+import tempfile
+from pathlib import Path
+
+# The tests' own looks and rounds must not be counted in the history of whoever runs them. Set before any test starts a
+# process, for that inherits it.
+_folder = tempfile.TemporaryDirectory(prefix="whetstone-history-")
+os.environ["WHETSTONE_HISTORY"] = str(Path(_folder.name) / "history.sqlite")

@@ -1,0 +1,44 @@
+"""A measurement outside a round is a look: it is counted, and the result says how many there were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from whetstone.engine.backends import Source
+from whetstone.errors import UsageError
+from whetstone.evals.history import History, Look
+from whetstone.evals.rounds.entrants import model_files, weights_root
+from whetstone.models.hub import is_endpoint
+from whetstone.runs.progress import Progress
+
+
+def count_look(source: Source, result: Mapping[str, Any], progress: Progress) -> dict[str, int] | None:
+    """Put the measurement into the history. Returns how many looks there are now, this one included: {weights: at this
+    task with these weights, task: at this task with any}; None where the history cannot be written, which is said."""
+    accuracy = result["accuracy"]
+    try:
+        look = Look(
+            weights=identity(source),
+            model=source.model,
+            task=result["task"],
+            version=result["task_version"],
+            level=result.get("level", 0),
+            n=accuracy["n"],
+            key=result["key"],
+            mean=accuracy["mean"],
+            low=accuracy["low"],
+            high=accuracy["high"],
+        )
+        history = History.open()
+        return {"weights": history.add_look(look), "task": history.looks_at(look.task)}
+    except UsageError as error:
+        progress.message(f"this look is not counted: {error}")
+        return None
+
+
+def identity(source: Source) -> str:
+    """The hash of the model's files, or an endpoint's address with the name of its model."""
+    if is_endpoint(source.model):
+        return f"{source.model} {source.name}"
+    return weights_root(model_files(source.model)[0])
