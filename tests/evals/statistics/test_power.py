@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +17,9 @@ from whetstone.evals.statistics.power import effect_of_error
 def test_the_figures_of_the_research_note() -> None:
     assert items_unpaired(0.03) == pytest.approx(4360, abs=1)
     assert items_paired(0.03, 0.20) == pytest.approx(1740, abs=5)
+    # Connor's formula by hand, with a difference large enough that each of its terms shows
+    expected = (1.959964 * 0.4**0.5 + 0.841621 * (0.4 - 0.3**2) ** 0.5) ** 2 / 0.3**2
+    assert items_paired(0.3, 0.4) == math.ceil(expected) == 33
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])

@@ -56,6 +56,8 @@ def test_two_entrants_are_apart_where_their_comparison_says_so() -> None:
 
 def test_few_items_prove_nothing() -> None:
     assert by_name(rank_intervals({"x": [1], "y": [0]})) == {"x": (1, 1, 2), "y": (2, 1, 2)}
+    # no resample differs from another, and yet three items are few
+    assert by_name(rank_intervals({"x": [1] * 3, "y": [0] * 3})) == {"x": (1, 1, 2), "y": (2, 1, 2)}
     assert by_name(rank_intervals({"x": [1] * 9, "y": [0] * 9}, [0, 0, 0, 1, 1, 1, 2, 2, 2]))["x"] == (1, 1, 1)
     assert by_name(rank_intervals({"x": [1] * 9, "y": [0] * 9}, ["same"] * 9))["x"] == (1, 1, 2)
 

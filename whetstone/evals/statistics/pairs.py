@@ -169,10 +169,10 @@ def adjusted_error(differences_N: Floats) -> float:
 def difference_interval(differences: ArrayLike, clusters: Clusters | None = None) -> Interval:
     """Mean of paired differences in [-1, 1] with its interval; clustered when clusters are given and repeat.
 
-    For 0/1 scores of single items it is `paired_interval`. Coverage without a true difference, clusters' own scattering by 20
-    points: 95 to 97 % for 2 to 100 clusters in 500 draws each (36 to 91 % with clusters ignored); for means of 16
-    samples 98 to 100 % at 10 and 20 items, 95 to 97 % at 300. ValueError for no items, differences outside [-1, 1] or a
-    missing cluster id.
+    For 0/1 scores of single items it is `paired_interval`. Coverage without a true difference where clusters' own
+    differences scatter by 20 points: 95 to 97 % in 500 draws each for 2 to 100 clusters (36 to 91 % with clusters
+    ignored). For means of 16 samples: 98 to 100 % at 10 and 20 items, 95 to 97 % at 300. ValueError for no items,
+    differences outside [-1, 1] or a missing cluster id.
     """
     differences_N = values_of(differences, "differences")
     adjusted, words = _estimate(differences_N, clusters)
@@ -236,8 +236,10 @@ def compare(before: ArrayLike, after: ArrayLike, clusters: Clusters | None = Non
     - shares: sign flips; with clusters that repeat: sign flips of whole clusters, or, with fewer than six of them
       (no pattern of signs could reject), t over clusters, which trusts that clusters' means are near normal.
 
-    Without a true difference, where clusters' own scatter by 20 points: wrongly "gain" or "loss" in 1 to 5 % of 500 draws
-    for 2 to 100 clusters, McNemar in 63 (2 clusters) to 9 % (100). `p_mcnemar_exact` is None unless that test fits. The interval is `difference_interval`'s. ValueError for
+    Without a true difference, where clusters' own scatter by 20 points, this says "gain" or "loss" in 1 to 5 % of 500
+    draws each for 2 to 100 clusters, and McNemar's test of single items in 63 % (2 clusters) to 9 % (100).
+
+    `p_mcnemar_exact` is None unless that test fits. The interval is `difference_interval`'s. ValueError for
     different lengths, no items, a score outside 0..1, or a missing cluster id.
     """
     before_N, after_N = _pair(before, after)
