@@ -134,7 +134,7 @@ def _answers(source: Source, asked: _Asked, samples: int, warmth: float, progres
             measured = measure_sampled(questioner, asked.problems, samples, room, asked.key, show, warmth)
     level = {} if isinstance(asked.task, FixedItems) else {"level": asked.level}
     result: dict[str, Any] = {**level, "style": asked.style.name, "temperature": warmth}
-    result |= _accuracy(measured, clusters_of(asked.problems))
+    result |= _accuracy(measured)
     if facts := backend.facts():
         result["backend"] = facts
         if unanswered(facts) == wanted:
@@ -178,17 +178,10 @@ def _shown_by(stage: Stage) -> Callable[[int, int], None]:
     return show
 
 
-def clusters_of(problems: Sequence[Problem]) -> list[str] | None:
-    """What problems share their luck with; one that names nothing stands alone. None where all do."""
-    if not any(problem.cluster for problem in problems):
-        return None
-    return [f"{problem.task}/{problem.level}/{problem.cluster or problem.id}" for problem in problems]
-
-
-def _accuracy(measured: Measurement, clusters: list[str] | None) -> dict[str, Any]:
+def _accuracy(measured: Measurement) -> dict[str, Any]:
     """`accuracy`, and `pass_at_k` where there are several answers to a problem."""
     shares = [right / answers for answers, right in measured.counts]
-    told: dict[str, Any] = {"accuracy": accuracy_interval(shares, clusters).to_dict()}
+    told: dict[str, Any] = {"accuracy": accuracy_interval(shares, measured.clusters).to_dict()}
     if (samples := measured.counts[0][0]) > 1:
         told["pass_at_k"] = measured.pass_at([k for k in (1, 2, 4, 8, 16, 32, 64, 128, 256) if k <= samples])
     return told

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from whetstone.evals.evaluate import clusters_of
 from whetstone.evals.rounds.chain import Record, read_chain
 from whetstone.evals.rounds.draw import Item
 from whetstone.evals.rounds.entrants import Entrant
@@ -125,13 +124,13 @@ def _stratum(
     sheets: Sequence[Sheet],
     round_: Round,
 ) -> dict[str, Any]:
-    clusters = clusters_of([item.problem for item in items])
+    clusters = _clusters(items)
     scores = {sheet.entrant.name: [sheet.score(item) for item in items] for sheet in sheets}
     return {
         "stratum": name,
         "means": STRATA[name],
         "n": len(items),
-        "clusters": len(set(clusters)) if clusters else 0,
+        "clusters": len(set(clusters) - {""}),
         "parts": [
             {"task": part.task, "level": part.level, "n": part.n, "sealed": part.sealed, "style": part.style}
             for part in of
@@ -147,13 +146,19 @@ def _stratum(
     }
 
 
+def _clusters(items: Sequence[Item]) -> list[str]:
+    """What problems share their luck with: the wording or document, within their task and level; "" for nothing."""
+    problems = [item.problem for item in items]
+    return [p.cluster and f"{p.task}/{p.level}/{p.cluster}" for p in problems]
+
+
 def _row(
     sheet: Sheet,
     items: Sequence[Item],
     parts: Sequence[Part],
     of: Sequence[Part],
     scores: Sequence[float],
-    clusters: list[str] | None,
+    clusters: list[str],
 ) -> dict[str, Any]:
     answers = [answer for item in items for answer in sheet.answers[item.place]]
     verdicts = [verdict for item in items for verdict in sheet.verdicts[item.place]]
@@ -176,7 +181,7 @@ def _row(
     return row
 
 
-def _reliability(sheet: Sheet, items: Sequence[Item], clusters: list[str] | None) -> dict[str, Any] | None:
+def _reliability(sheet: Sheet, items: Sequence[Item], clusters: list[str]) -> dict[str, Any] | None:
     """Whether answers come true as often as their tokens' mean probability says; None where no backend told it."""
     first = [sheet.answers[item.place][0]["logprob"] for item in items]
     if any(logprob is None for logprob in first):
@@ -187,7 +192,7 @@ def _reliability(sheet: Sheet, items: Sequence[Item], clusters: list[str] | None
 
 def _part_row(sheet: Sheet, part: Part, number: int, items: Sequence[Item]) -> dict[str, Any]:
     own = [item for item in items if item.part == number]
-    clusters = clusters_of([item.problem for item in own])
+    clusters = _clusters(own)
     accuracy = accuracy_interval([sheet.score(item) for item in own], clusters).to_dict() if own else None
     return {"task": part.task, "level": part.level, "accuracy": accuracy}
 
