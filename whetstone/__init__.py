@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from whetstone.engine.remote.endpoint import Endpoint
     from whetstone.errors import UsageError, WorkFailed
     from whetstone.evals.evaluate import evaluate
+    from whetstone.evals.rounds.round import Round
     from whetstone.models.loading import load
     from whetstone.runs.directory import RunDirectory
     from whetstone.serving.start import serve
@@ -41,7 +42,7 @@ _HOME = {
     "load_task": "tasks.registry",
     "load": "models.loading",
     "Engine": "engine.engine",
-    "Endpoint": "engine.endpoint",
+    "Endpoint": "engine.remote.endpoint",
     "Source": "engine.backends",
     "Sampler": "engine.protocol",
     "Request": "engine.protocol",
@@ -50,6 +51,7 @@ _HOME = {
     "sample": "engine.generate",
     "Answer": "engine.generate",
     "evaluate": "evals.evaluate",
+    "Round": "evals.rounds.round",
     "sharpen": "sharpen.pipeline",
     "resume": "sharpen.pipeline",
     "Run": "sharpen.run",
@@ -81,6 +83,7 @@ __all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
     "SamplingParams",
     "Completion",
     "evaluate",
+    "Round",
     "sharpen",
     "resume",
     "Run",

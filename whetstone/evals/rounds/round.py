@@ -55,6 +55,13 @@ class Round:
         self._drawn: dict[str, tuple[list[Item], Keys]] = {}
 
     @classmethod
+    def new(cls, path: str | Path, task: str, **options: Any) -> Round:
+        """Begin a round in a new folder: `creating.new_round`, which says what the options are."""
+        from whetstone.evals.rounds.creating import new_round
+
+        return new_round(path, task, **options)
+
+    @classmethod
     def begin(cls, path: Path, manifest: Manifest, files: Sequence[str], history: History | None = None) -> Round:
         """Write round.json and the log's first line. `files`: what lies in the folder already and belongs to it."""
         with locked(path):
