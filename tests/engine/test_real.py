@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 from whetstone.engine.collect import Collector
 from whetstone.engine.engine import Engine
 from whetstone.engine.protocol import Completion, Request, SamplingParams
+from whetstone.engine.speculate import Lookup
 from whetstone.engine.step import BLOCK
 from whetstone.engine.torch_runner import TorchRunner
 from whetstone.models.loading import Loaded, load
@@ -79,9 +80,9 @@ def test_fifty_prompts_in_one_batch_and_again_from_the_cache(
 
 
 def test_with_guesses(loaded: Loaded, prompts: list[tuple[int, ...]], theirs: list[list[int]]) -> None:
-    engine = Engine(loaded.model, max_rows=4, guess=True)
+    engine = Engine(loaded.model, max_rows=4, proposers=[Lookup()])
     assert [list(each.ids) for each in greedy(engine, loaded, prompts)] == theirs
-    assert engine.stats.guessed_right > 20
+    assert engine.stats.guesses["lookup"].accepted > 20
 
 
 def test_pushed_out_and_in_small_chunks(
