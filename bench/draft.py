@@ -2,9 +2,9 @@
 
 The target keeps its weights in fp32. It is drafted for by itself with int8 and bf16 weights, and by copies of itself
 that lack layers (half of the kept ones are its first, half its last). Both sides answer the same questions in the same
-number of forced tokens, greedy and sampled, at several batch sizes; they take turns and the quickest run of each counts.
-Every token of every answer must be the same on both sides, or the benchmark fails. Rows tell how many guesses were
-right, with the number of guesses fixed, and with the pace that the engine measures for itself.
+number of forced tokens, greedy and sampled, at several batch sizes; they take turns and the quickest run of each
+counts. Every token of every answer must be the same on both sides, or the benchmark fails. Rows tell how many guesses
+were right, with the number of guesses fixed, and with the pace that the engine measures for itself.
 """
 
 import argparse
