@@ -89,6 +89,20 @@ def test_generate(desk: Path) -> None:
     assert other.code == 0 and other.out != said.out
 
 
+def test_generate_with_a_draft_model_says_the_same(desk: Path) -> None:
+    tiny_folder(desk / "smaller", seed=1, layers=1)
+    command = ("generate", "tiny", "What is 2 + 2?", "--max-tokens", 30, "--n", 3, "--temperature", 0.8, "--json")
+    plain = whet(*command, cwd=desk).out
+    for options in (("--draft", "smaller"), ("--draft", "tiny")):
+        said = whet(*command, *options, cwd=desk)
+        rows, expected = ([json.loads(line) for line in out.splitlines()] for out in (said.out, plain))
+        assert said.code == 0 and [row["ids"] for row in rows] == [row["ids"] for row in expected]
+    refused = whet(*command, "--draft", "nowhere", cwd=desk)
+    assert refused.code == 2 and "nowhere" in refused.complaint
+    refused = whet(*command, "--draft-weights", "int8", cwd=desk)
+    assert refused.code == 2 and "name one by --draft" in refused.complaint
+
+
 def test_what_a_terminal_would_obey_is_spelled_out(desk: Path) -> None:
     """A model whose letters are control characters."""
     tiny_folder(desk / "wild")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import whetstone as wh
 from tests.tiny import tiny_folder
 from whetstone.engine.backends import Source
+from whetstone.engine.draft import Draft
 from whetstone.engine.engine import Engine
 from whetstone.engine.remote.endpoint import Endpoint
 from whetstone.engine.remote.settings import EndpointSettings
@@ -41,8 +43,23 @@ def test_options_that_do_not_belong_together(tmp_path: Path) -> None:
         Source("tiny", "m")
     with pytest.raises(UsageError, match="--api-key-file is for an endpoint"):
         Source("tiny", api_key_file=tmp_path / "key")
+    for elsewhere in ({"model": URL, "name": "m"}, {"model": "tiny", "backend": "vllm"}):
+        with pytest.raises(UsageError, match="a draft model is for the local engine: leave out --draft"):
+            Source(**elsewhere, draft="tiny")
+    with pytest.raises(UsageError, match="--draft-weights is for a draft model: name one by --draft"):
+        Source("tiny", draft_weights="int8")
     with pytest.raises(UsageError, match="--endpoint-settings is for an endpoint"):
         Source("tiny", settings=tmp_path / "settings.toml")
+
+
+def test_a_draft_model_comes_along(tmp_path: Path) -> None:
+    folder, smaller = str(tiny_folder(tmp_path / "tiny")), str(tiny_folder(tmp_path / "smaller", seed=1, layers=1))
+    texts = [wh.sample(Source(folder, draft=draft).open(), "Hi", n=3, temperature=1) for draft in (None, smaller)]
+    assert [answer.ids for answer in texts[0][0]] == [answer.ids for answer in texts[1][0]]
+    engine = Source(folder, draft=folder).open().sampler
+    assert isinstance(engine, Engine)
+    [draft] = engine.proposers
+    assert isinstance(draft, Draft) and draft.stepper.model is engine.model, "it is not loaded twice"
 
 
 def test_an_endpoint_has_no_weights() -> None:

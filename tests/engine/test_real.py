@@ -9,8 +9,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from whetstone.engine.collect import Collector
+from whetstone.engine.draft import Draft
 from whetstone.engine.engine import Engine
+from whetstone.engine.native import reason
 from whetstone.engine.protocol import Completion, Request, SamplingParams
+from whetstone.engine.runners import runner_for
+from whetstone.engine.speculate import Lookup
 from whetstone.engine.step import BLOCK
 from whetstone.engine.torch_runner import TorchRunner
 from whetstone.models.loading import Loaded, load
@@ -79,9 +83,19 @@ def test_fifty_prompts_in_one_batch_and_again_from_the_cache(
 
 
 def test_with_guesses(loaded: Loaded, prompts: list[tuple[int, ...]], theirs: list[list[int]]) -> None:
-    engine = Engine(loaded.model, max_rows=4, guess=True)
+    engine = Engine(loaded.model, max_rows=4, proposers=[Lookup()])
     assert [list(each.ids) for each in greedy(engine, loaded, prompts)] == theirs
-    assert engine.stats.guessed_right > 20
+    assert engine.stats.guesses["lookup"].accepted > 20
+
+
+@pytest.mark.skipif(reason() is not None, reason="int8 weights need the CPU kernel")
+def test_with_a_draft_model(loaded: Loaded, prompts: list[tuple[int, ...]], theirs: list[list[int]]) -> None:
+    """The model itself with int8 weights drafts for fp32."""
+    draft = Draft(loaded.model, runner=runner_for(loaded.model, "int8"), guesses=4)
+    engine = Engine(loaded.model, max_rows=8, proposers=[draft])
+    assert [list(each.ids) for each in greedy(engine, loaded, prompts)] == theirs
+    tally = engine.stats.guesses["draft"]
+    assert tally.accepted > 0.8 * tally.tested > 200
 
 
 def test_pushed_out_and_in_small_chunks(

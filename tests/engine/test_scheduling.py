@@ -16,6 +16,7 @@ from whetstone.engine.branch import Job
 from whetstone.engine.engine import Engine
 from whetstone.engine.native import reason
 from whetstone.engine.protocol import Completion, Request, SamplingParams, TopLogprobs
+from whetstone.engine.speculate import Lookup
 from whetstone.engine.step import BLOCK
 from whetstone.models.decoder import Decoder
 
@@ -78,7 +79,7 @@ def requests(draw: st.DrawFn) -> tuple[Request, SamplingParams]:
     st.randoms(use_true_random=False),
 )
 def test_any_schedule_gives_each_request_its_own_answer(arrivals, blocks, chunk, max_rows, guess, chance) -> None:  # type: ignore[no-untyped-def]
-    engine = engine_of(blocks, chunk=chunk, max_rows=max_rows, guess=guess)
+    engine = engine_of(blocks, chunk=chunk, max_rows=max_rows, proposers=[Lookup()] if guess else [])
     heard: list[tuple[Heard, Request, SamplingParams, Job]] = []
     cancelled: set[int] = set()
     for (request, params), pause in arrivals:
@@ -140,14 +141,14 @@ def test_a_listener_ends_its_own_sequence_only() -> None:
 
 def test_guessing_changes_nothing_and_saves_steps() -> None:
     """A greedy random model soon goes round in circles, which is what a lookup guesses best."""
-    plain, guessing = engine_of(400), engine_of(400, guess=True)
+    plain, guessing = engine_of(400), engine_of(400, proposers=[Lookup()])
     asked = [Request((7, 8, 9, 7, 8), (1, 2)), Request((30, 31), (3,))]
     for params in (SamplingParams(60, 0.0), SamplingParams(60, 0.4, STOP)):
         expected, found = plain.sample(asked, params), guessing.sample(asked, params)
         for one, other in zip(chain(*expected), chain(*found), strict=True):
             assert (one.ids, one.finish) == (other.ids, other.finish)
             assert same_logprobs(one, other)
-    assert guessing.stats.guessed_right > 20
+    assert guessing.stats.guesses["lookup"].accepted > 20
     assert guessing.stats.steps < plain.stats.steps - 10
     assert plain.stats.generated_tokens == guessing.stats.generated_tokens
 

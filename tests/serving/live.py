@@ -23,6 +23,7 @@ from whetstone.engine.protocol import Completion, Request, SamplingParams
 from whetstone.engine.text.detokenize import byte_alphabet
 from whetstone.models.checkpoint import save_folder
 from whetstone.models.decoder import Decoder
+from whetstone.models.loading import Loaded
 from whetstone.models.tokenizer import Tokenizer
 from whetstone.serving.server import Background, Server, Settings
 
@@ -75,8 +76,8 @@ def tiny_server(
     """A server of the random model "tiny" (and others)."""
     tiny = byte_folder(folder / "tiny")
 
-    def engine(model: Decoder) -> Engine:
-        return Engine(model, cache_bytes=cache_bytes)
+    def engine(loaded: Loaded) -> Engine:
+        return Engine(loaded.model, cache_bytes=cache_bytes)
 
     server = Server([f"tiny={tiny}", *models], adapters, Settings(port=0, **settings), make_engine=engine)
     with Background(server) as running:

@@ -53,7 +53,9 @@ ADD = {
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Background]:
-    server = Server([MODEL], settings=Settings(port=0), make_engine=lambda model: Engine(model, cache_bytes=1 << 30))
+    server = Server(
+        [MODEL], settings=Settings(port=0), make_engine=lambda loaded: Engine(loaded.model, cache_bytes=1 << 30)
+    )
     with Background(server) as running:
         yield running
     assert leaks(running) == []

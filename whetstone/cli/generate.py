@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from whetstone.cli.options import ApiKeyFile, AskedModel, BackendName, Device, EndpointFile, ServedName
+from whetstone.cli.options import (
+    ApiKeyFile,
+    AskedModel,
+    BackendName,
+    Device,
+    DraftModel,
+    DraftWeights,
+    EndpointFile,
+    ServedName,
+)
 
 
 def generate(
@@ -22,6 +31,8 @@ def generate(
     api_key_file: ApiKeyFile = None,
     endpoint_settings: EndpointFile = None,
     backend: BackendName = "local",
+    draft: DraftModel = None,
+    draft_weights: DraftWeights = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, with ids and log-probabilities.")
     ] = False,
@@ -41,7 +52,7 @@ def generate(
     from whetstone.text import printable
 
     asked = sys.stdin.read() if prompt == "-" else prompt
-    opened = Source(model, name, api_key_file, endpoint_settings, backend, device).open()
+    opened = Source(model, name, api_key_file, endpoint_settings, backend, device, draft, draft_weights).open()
     [answers] = sample(opened, asked, n=n, temperature=temperature, max_new_tokens=max_tokens, system=system, seed=seed)
     for answer in answers:
         print(json.dumps(asdict(answer), ensure_ascii=False) if as_json else printable(answer.text))

@@ -56,4 +56,16 @@ Weights = Annotated[
     str,
     typer.Option(help="How the engine keeps weights: auto (exact), or on a CPU bf16 or int8 (quicker, a little off)."),
 ]
+DraftModel = Annotated[
+    str | None,
+    typer.Option(
+        "--draft",
+        metavar="MODEL",
+        help="A smaller model with the same tokenizer that guesses tokens: other speed, same answers.",
+        show_default=False,
+    ),
+]
+DraftWeights = Annotated[
+    str, typer.Option(help="How those of the draft model are kept: auto, or on a CPU bf16 or int8.")
+]
 Device = Annotated[str, typer.Option(help="cpu or cuda.", callback=_known_device)]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from whetstone.cli.options import MODEL_HELP, Device, Weights
+from whetstone.cli.options import MODEL_HELP, Device, DraftModel, DraftWeights, Weights
 from whetstone.serving.start import CACHE_GIB
 
 
@@ -31,6 +31,8 @@ def serve(
     cache_gib: Annotated[float, typer.Option(min=0.01, help="Memory for keys and values, for each model.")] = CACHE_GIB,
     device: Device = "cpu",
     weights: Weights = "auto",
+    draft: DraftModel = None,
+    draft_weights: DraftWeights = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the address and names as JSON when ready.")] = False,
 ) -> None:
     """Serve models by OpenAI's API: chat, completions, embeddings, tools, structured output.
@@ -39,7 +41,7 @@ def serve(
     """
     import json
 
-    from whetstone.serving.start import adapter_folders, engine_maker, need_extra, read_keys
+    from whetstone.serving.start import adapter_folders, draft_source, engine_maker, need_extra, read_keys
 
     need_extra()
     from whetstone.serving.limits import Limits
@@ -53,7 +55,8 @@ def serve(
         tuple(allow_origin or ()),
         limits=Limits(queue=queue, answer_tokens=max_tokens),
     )
-    server = Server(models, adapter_folders(adapter or ()), settings, device, engine_maker(weights, cache_gib))
+    make_engine = engine_maker(weights, cache_gib, draft_source(draft, draft_weights, device))
+    server = Server(models, adapter_folders(adapter or ()), settings, device, make_engine)
 
     def ready() -> None:
         line = json.dumps({"url": server.url, "models": server.models})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whetstone.engine.protocol import Request, Sampler
 from whetstone.engine.remote.credentials import ApiKey
@@ -13,6 +13,9 @@ from whetstone.models.hub import is_endpoint, resolve
 from whetstone.models.loading import Loaded, load
 from whetstone.models.tokenizer import Tokenizer
 from whetstone.tasks.task import Message
+
+if TYPE_CHECKING:
+    from whetstone.engine.draft import Draft
 
 BACKENDS = ("local", "vllm")
 
@@ -44,11 +47,38 @@ class Backend:
         return None
 
 
-def local(loaded: Loaded) -> Backend:
-    """The engine on a model that is loaded."""
+@dataclass
+class DraftSource:
+    """A model that shall guess tokens for others, as the user named it. `weights`: how they are kept (`runner_for`)."""
+
+    model: str
+    weights: str = "auto"
+    device: str = "cpu"
+    _loaded: Loaded | None = field(default=None, init=False, repr=False)
+
+    def proposer(self, target: Loaded, **cache: int) -> Draft:
+        """What guesses for an engine on `target`; `cache` as `Draft` takes it.
+
+        Raises UsageError: a model that cannot be loaded, another vocabulary, weights that cannot be kept so."""
+        from whetstone.engine.draft import Draft, require_same_tokens
+        from whetstone.engine.runners import runner_for
+
+        if target.name == self.model:
+            self._loaded = (
+                target  # a model itself, its weights kept narrower, is a good draft: no need to load it twice
+            )
+        elif self._loaded is None:
+            self._loaded = load(self.model, self.device)
+        draft = self._loaded
+        require_same_tokens(target.tokenizer, draft.tokenizer, target.name, draft.name)
+        return Draft(draft.model, runner=runner_for(draft.model, self.weights), **cache)
+
+
+def local(loaded: Loaded, draft: DraftSource | None = None) -> Backend:
+    """The engine on a model that is loaded. Raises UsageError for a draft model that does not fit."""
     from whetstone.engine.engine import Engine
 
-    engine = Engine(loaded.model)
+    engine = Engine(loaded.model, proposers=[] if draft is None else [draft.proposer(loaded)])
     return Backend(engine, loaded.tokenizer, engine.capacity)
 
 
@@ -58,6 +88,8 @@ class Source:
 
     name: what an endpoint calls the model. api_key_file: else $OPENAI_API_KEY, which is sent by https or to this
     machine only. settings: a TOML file for an endpoint (`EndpointSettings`). backend: "local" or "vllm".
+    draft: a smaller model with the same tokenizer that guesses tokens for the local engine, its weights kept as
+    `draft_weights` says ("auto", "fp32", "bf16", "int8"); it changes the speed and nothing else.
 
     Raises UsageError for options that do not belong together; nothing is read or loaded before `open`.
     """
@@ -68,10 +100,16 @@ class Source:
     settings: Path | None = None
     backend: str = "local"
     device: str = "cpu"
+    draft: str | None = None
+    draft_weights: str = "auto"
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise UsageError(f"unknown backend {self.backend!r}; choose one of {', '.join(BACKENDS)}")
+        if self.draft is not None and (is_endpoint(self.model) or self.backend != "local"):
+            raise UsageError("a draft model is for the local engine: leave out --draft")
+        if self.draft is None and self.draft_weights != "auto":
+            raise UsageError("--draft-weights is for a draft model: name one by --draft")
         for_endpoints = {
             "--model": self.name,
             "--api-key-file": self.api_key_file,
@@ -94,7 +132,8 @@ class Source:
             return self._endpoint()
         if self.backend == "vllm":
             return self._vllm()
-        return local(load(self.model, self.device))
+        draft = None if self.draft is None else DraftSource(self.draft, self.draft_weights, self.device)
+        return local(load(self.model, self.device), draft)
 
     def weights(self) -> Loaded:
         """The model itself, for what only weights can tell. Raises UsageError where there are none to load."""

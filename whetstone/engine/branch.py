@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from whetstone.engine.protocol import Completion, Constraint, Finish, Request, SamplingParams, TopLogprobs
-from whetstone.engine.speculate import PromptLookup
 from whetstone.engine.step import BLOCK
 
 
@@ -62,8 +61,8 @@ class Branch:
     serials: list[int] = field(default_factory=list)  # of the full blocks whose contents are registered
     computed: int = 0
     constraint: Constraint | None = None
-    lookup: PromptLookup | None = None
     draft: list[int] = field(default_factory=list)  # guessed next tokens, to be checked in one step
+    proposer: str = ""  # who guessed them
 
     @property
     def params(self) -> SamplingParams:
@@ -84,6 +83,13 @@ class Branch:
         return self.ids[self.prompt_tokens :]
 
     @property
+    def room(self) -> int:
+        """How many guesses can be checked in the next step: none before the prompt is computed, none behind others, and
+        none beyond the token before the last, as the last place is chosen anyway."""
+        ready = not self.draft and self.computed == len(self.ids) - 1
+        return max(0, self.params.max_new_tokens - self.said - 1) if ready else 0
+
+    @property
     def missing(self) -> int:
         """Tokens that must be computed before the next one can be chosen, guessed ones included."""
         return len(self.ids) + len(self.draft) - self.computed
@@ -95,8 +101,6 @@ class Branch:
     def append(self, token: int) -> None:
         """The token that the branch's sequences chose."""
         self.ids.append(token)
-        if self.lookup is not None:
-            self.lookup.append(token)
         if self.constraint is not None:
             self.constraint.accept(token)
 

@@ -7,33 +7,27 @@ native runner not even on that.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
+from collections.abc import Mapping
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from whetstone.engine.blocks import BlockPool
 from whetstone.engine.branch import Branch, Job, Listener, Sequence
 from whetstone.engine.collect import Collector
+from whetstone.engine.lookahead import Lookahead, OwnFailure
 from whetstone.engine.protocol import Completion, Finish, Progress, Request, SamplingParams
 from whetstone.engine.runners import MakeRunner, runner_for
 from whetstone.engine.sampling import Choice, Row, choose, uniforms
-from whetstone.engine.scheduler import Scheduler, as_step
-from whetstone.engine.speculate import PromptLookup
+from whetstone.engine.speculate import Proposer, Record, Tally
 from whetstone.engine.step import BLOCK
+from whetstone.engine.stepper import Stepper
 from whetstone.errors import WorkFailed
 from whetstone.models.decoder import Decoder
-
-_log = logging.getLogger(__name__)
-
-CHUNK = {"cpu": 512, "cuda": 8192}  # tokens of prompts in one step
-# Guessing pays while a step's cost hardly grows with its rows.
-GUESSING_BRANCHES, GUESSES = 4, 4
 
 
 @dataclass
@@ -46,11 +40,10 @@ class Stats:
     generated_tokens: int = 0
     computed_tokens: int = 0
     cached_tokens: int = 0
-    guessed_tokens: int = 0
-    guessed_right: int = 0
     preemptions: int = 0
     steps: int = 0
     seconds: float = 0.0
+    guesses: Mapping[str, Tally] = field(default_factory=dict)  # by proposer
 
 
 class Engine:
@@ -62,25 +55,20 @@ class Engine:
         max_rows: int = 128,
         cache_bytes: int = 6 << 30,
         runner: MakeRunner | None = None,
-        guess: bool = False,
+        proposers: Many[Proposer] = (),
         chunk: int | None = None,
     ) -> None:
         """`max_rows`: sequences that run at once; `chunk`: tokens of prompts in one step; both at least 1.
 
-        `runner(model, blocks)` computes the steps (by default the one that suits the model); `guess` turns prompt
-        lookup on for small batches."""
-        if max_rows < 1 or (chunk is not None and chunk < 1):
-            raise ValueError("max_rows and chunk are at least 1")
+        `runner(model, blocks)` computes the steps (by default the one that suits the model). `proposers` guess tokens;
+        the first that has an idea for a branch is followed. They are this engine's own."""
         self.model = model
         self.weight_version = 0
-        self.guess = guess
-        self.stats = Stats()
-        per_token = model.config.kv_bytes_per_token * model.compute_dtype.itemsize // 4
-        blocks = max(2, cache_bytes // (per_token * BLOCK))
-        self.runner = (runner or runner_for(model))(model, blocks)
-        self.pool = BlockPool(blocks)
-        tokens = CHUNK.get(model.device.type, CHUNK["cpu"]) if chunk is None else chunk
-        self.scheduler = Scheduler(self.pool, self.runner.copy_block, max_rows, tokens)
+        self.proposers = tuple(proposers)
+        self.record = Record(tallies={proposer.name: Tally() for proposer in self.proposers})
+        self.stats = Stats(guesses=self.record.tallies)
+        self._stepper = Stepper(model, runner or runner_for(model), cache_bytes, max_rows, chunk)
+        self.runner, self.pool, self.scheduler = self._stepper.runner, self._stepper.pool, self._stepper.scheduler
 
     @property
     def idle(self) -> bool:
@@ -90,7 +78,7 @@ class Engine:
     @property
     def capacity(self) -> int:
         """Tokens that one request may have, prompt and answer together: positions of the model, and the cache."""
-        return min(self.model.config.max_positions, self.pool.count * BLOCK)
+        return self._stepper.capacity
 
     def check(self, request: Request, params: SamplingParams) -> None:
         """Raises ValueError for an empty prompt, an unknown token, no seed or one that is no 64-bit number, and for a
@@ -131,6 +119,8 @@ class Engine:
         """End everything, and forget what is cached: a step may have failed half-way."""
         self._end(self.scheduler.branches, finish)
         self.pool.forget_all()
+        for proposer in self.proposers:
+            proposer.start_over()
 
     def step(self) -> bool:
         """Compute one step and tell the listeners; False when there was nothing to do, or no room to do it in now.
@@ -145,27 +135,31 @@ class Engine:
             return self._step()
         except BaseException:
             self.scheduler.start_over()
+            for proposer in self.proposers:
+                proposer.start_over()
             raise
         finally:
             self.stats.seconds += time.perf_counter() - began
 
     def _step(self) -> bool:
-        if self.runner.refresh():
-            self.scheduler.start_over()
+        self._stepper.renew()
         self._guess()
         works = self.scheduler.plan()
         if not works:
             return False
-        step = as_step(works)
+        rows = sum(work.count for work in works)
+        decoding = all(work.count == work.wanted and work.ready for work in works)
         self.stats.steps += 1
-        self.stats.computed_tokens += step.rows
+        self.stats.computed_tokens += rows
         self.stats.cached_tokens = BLOCK * self.scheduler.found_blocks
         self.stats.preemptions = self.scheduler.preempted
+        began = time.perf_counter()
         with torch.inference_mode():
-            logits_MV = self.runner.run(step)
-            ready = [work.branch for work in works if work.ready]
+            ready, logits_MV = self._stepper.compute(works)
             if ready:
                 self._choose(ready, logits_MV)
+        if decoding:
+            self.record.steps.note(rows, time.perf_counter() - began)
         return True
 
     def sample(
@@ -189,14 +183,20 @@ class Engine:
 
     def _guess(self) -> None:
         running = self.scheduler.running
-        few = self.guess and sum(len(branch.sequences) for branch in running) <= GUESSING_BRANCHES
         for branch in running:
             branch.draft = []
-            left = branch.params.max_new_tokens - branch.said
-            if few and not branch.params.edits and branch.computed == len(branch.ids) - 1 and left > 1:
-                branch.lookup = branch.lookup or PromptLookup(branch.ids)
-                branch.draft = branch.lookup.propose(min(GUESSES, left - 1))
-                self.stats.guessed_tokens += len(branch.draft)
+        for proposer in self.proposers:
+            for branch, guess in proposer.propose(running, self.record).items():
+                branch.draft, branch.proposer = self._useful(branch, guess), proposer.name
+
+    def _useful(self, branch: Branch, guess: list[int]) -> list[int]:
+        """What of a guess could help: nothing from a token on that ends the answer or that this model does not have."""
+        ends = (
+            place
+            for place, token in enumerate(guess)
+            if token in branch.params.stop_ids or token >= self.model.config.vocab_size
+        )
+        return guess[: next(ends, len(guess))]
 
     def _choose(self, ready: list[Branch], logits_MV: Tensor) -> None:
         """Sample for every sequence of every ready branch, then let the branches grow, fork and end."""
@@ -205,43 +205,58 @@ class Engine:
         items: list[Sequence] = []
         places: list[int] = []
         stuck: set[Branch] = set()
+        spans: dict[Branch, list[int]] = {}  # of each branch: the first item of each place that can be reached
         for branch in ready:
-            allowed = self._allowed(branch, stuck, logits_MV.shape[1])
-            generated = branch.generated if branch.params.edits else ()
-            for guessed in range(len(branch.draft) + 1):
+            masks = self._masks(branch, logits_MV.shape[1])
+            if not masks:
+                stuck.add(branch)
+            spans[branch] = []
+            end = len(rows) + len(branch.draft) + 1
+            for guessed, mask in enumerate(masks or [None]):
+                spans[branch].append(len(items))
                 row_of_I += [len(rows)] * len(branch.sequences)
                 places += [branch.said + guessed] * len(branch.sequences)
                 items += branch.sequences
-                rows.append(Row(branch.params, branch.job.request.prompt_ids, generated, allowed))
+                generated = [*branch.generated, *branch.draft[:guessed]] if branch.params.edits else ()
+                rows.append(Row(branch.params, branch.job.request.prompt_ids, generated, mask))
+            rows += [_UNREACHED] * (end - len(rows))
         seeds = np.array([sequence.seed for sequence in items], dtype=np.uint64)
         choice = choose(logits_MV, rows, row_of_I, uniforms(seeds, np.array(places)), self.runner.block_sums)
         chosen = _Chosen(choice, row_of_I, choice.ids_I.tolist(), choice.logprobs_I.tolist())
-        first = 0
         for branch in ready:
-            count = len(branch.sequences)
-            spans = [first + count * guessed for guessed in range(len(branch.draft) + 1)]
-            first += count * len(spans)
             if branch in stuck:
                 self._end([branch], "error")
             else:
-                self._grow(branch, spans, chosen)
+                self._check(branch, spans[branch], chosen)
 
     @staticmethod
-    def _allowed(branch: Branch, stuck: set[Branch], vocabulary: int) -> np.ndarray | None:
-        """What the branch's constraint allows. One that fails, or allows nothing, ends its own branch only."""
-        if branch.constraint is None:
-            return None
-        allowed = np.zeros(0, dtype=bool)
-        with _OwnFailure():
-            allowed = branch.constraint.mask()
-        if allowed.any() and len(allowed) <= vocabulary:
-            return allowed
-        stuck.add(branch)
-        return None
+    def _masks(branch: Branch, vocabulary: int) -> list[np.ndarray | None]:
+        """What the branch's constraint allows next and behind each guess, up to the first one that it does not allow.
 
-    def _grow(self, branch: Branch, spans: list[int], chosen: _Chosen) -> None:
-        """Give the branch's sequences their tokens; with guesses, as long as all of them agree with the guess."""
+        Nothing for a constraint that fails or allows nothing, which ends its own branch only; where it does so behind
+        guesses, that shows when they have become tokens."""
+        ahead = Lookahead(branch.constraint)
+        masks: list[np.ndarray | None] = []
+        for token in [*branch.draft, None]:
+            mask = ahead.mask()
+            if ahead.stuck or (mask is not None and len(mask) > vocabulary):
+                break
+            masks.append(mask)
+            if token is None or not ahead.accept(token):
+                break
+        return masks
+
+    def _check(self, branch: Branch, spans: list[int], chosen: _Chosen) -> None:
+        """Let the branch grow and count which of its guesses were right."""
         draft, branch.draft = branch.draft, []
+        tested, accepted = self._grow(branch, draft[: len(spans) - 1], spans, chosen)
+        if draft:
+            self.record.tallies[branch.proposer].judged(len(draft), tested, accepted)
+
+    def _grow(self, branch: Branch, draft: list[int], spans: list[int], chosen: _Chosen) -> tuple[int, int]:
+        """Give the branch's sequences their tokens; with guesses, as long as all of them agree with the guess.
+
+        Returns how many guesses were put to the test, and how many of them gave a further token."""
         total = len(branch.sequences) * len(spans)
         branch.computed = len(branch.ids)
         for guessed, span in enumerate(spans):
@@ -250,23 +265,23 @@ class Engine:
                 if self._give(sequence, item, chosen):
                     followers.setdefault(chosen.ids[item], []).append(sequence)
             if not followers:
-                self.scheduler.drop(branch)
-                return
+                self._drop(branch)
+                return guessed, guessed
             tokens = list(followers)
             for token in tokens[1:]:
                 self._fork(branch, followers[token], token)
             branch.sequences = followers[tokens[0]]
-            if not self._append(branch, tokens[0]):
-                return
+            if not self._append(branch, tokens[0]) or guessed == len(draft):
+                return guessed, guessed
             together = len(branch.sequences) * len(spans) == total  # the items of the next guess are in this order
-            if not together or guessed == len(draft) or draft[guessed] != tokens[0]:
-                return
+            if not together or draft[guessed] != tokens[0]:
+                return guessed + 1, guessed
             branch.computed += 1
-            self.stats.guessed_right += 1
+        raise AssertionError("there is one place more than there are guesses")
 
     def _fork(self, parent: Branch, sequences: list[Sequence], token: int) -> None:
         child: Branch | None = None
-        with _OwnFailure():
+        with OwnFailure():
             child = parent.fork(sequences)
         if child is None:
             for sequence in sequences:
@@ -277,7 +292,7 @@ class Engine:
 
     def _append(self, branch: Branch, token: int) -> bool:
         """Add the token to the branch; False when its constraint does not take it, which ends the branch."""
-        with _OwnFailure():
+        with OwnFailure():
             branch.append(token)
             return True
         self._end([branch], "error")
@@ -307,9 +322,18 @@ class Engine:
 
     def _end(self, branches: Many[Branch], finish: Finish) -> None:
         for branch in branches:
-            self.scheduler.drop(branch)
+            self._drop(branch)
             for sequence in branch.sequences:
                 self._finish(sequence, finish)
+
+    def _drop(self, branch: Branch) -> None:
+        self.scheduler.drop(branch)
+        for proposer in self.proposers:
+            proposer.forget(branch)
+
+
+# decides over logits that nobody will look at: they stand behind a guess that its constraint does not allow
+_UNREACHED = Row(SamplingParams(1, temperature=0.0), (), ())
 
 
 @dataclass
@@ -320,16 +344,3 @@ class _Chosen:
     rows: list[int]
     ids: list[int]
     logprobs: list[float]
-
-
-class _OwnFailure:
-    """What a constraint raises, a panic of compiled code included, is told in the log and harms nobody else."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if error is None or isinstance(error, KeyboardInterrupt | SystemExit):
-            return False
-        _log.warning("a constraint failed: %s", error)
-        return True

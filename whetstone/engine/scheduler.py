@@ -30,6 +30,12 @@ class Work:
     def ready(self) -> bool:
         return self.branch.computed == len(self.branch.ids) + len(self.branch.draft)
 
+    @property
+    def wanted(self) -> int:
+        """Whose logits are wanted when it is ready: the last of its tokens, or all where some of them are guessed (then
+        at most one is certain, see `Branch.room`)."""
+        return self.count if self.branch.draft else 1
+
 
 class Scheduler:
     """Holds all branches. `max_rows` bounds the sequences that run, `chunk` the tokens of prompts in one step."""
@@ -75,6 +81,18 @@ class Scheduler:
             works[admitted.branch] = admitted
             left -= admitted.count
         return list(works.values())
+
+    def plan_drafting(self, branches: list[Branch]) -> list[Work]:
+        """A step for these running branches and the tokens drafted behind them alone. Nobody is pushed out for it:
+        whoever finds no free block is left out."""
+        works = [
+            Work(branch, branch.computed, branch.missing)
+            for branch in branches
+            if branch.missing and self._extend(branch, branch.missing)
+        ]
+        for work in works:
+            self._computed(work)
+        return works
 
     def drop(self, branch: Branch) -> None:
         """The branch is over, wherever it stands."""
@@ -171,7 +189,7 @@ class Scheduler:
 
 
 def as_step(works: list[Work]) -> Step:
-    """The arrays of a plan. Wanted: the last certain token of each ready branch, and every guess behind it."""
+    """The arrays of a plan."""
     rows = sum(work.count for work in works)
     ids, positions, owner = (np.empty(rows, dtype=np.int64) for _ in range(3))
     tables = np.full((len(works), max(len(work.branch.table) for work in works)), -1, dtype=np.int32)
@@ -182,12 +200,13 @@ def as_step(works: list[Work]) -> Step:
         tables[place, : len(branch.table)] = branch.table
         owner[here] = place
         if work.count == 1:
-            ids[first] = branch.ids[work.start]
+            behind = work.start - len(branch.ids)
+            ids[first] = branch.ids[work.start] if behind < 0 else branch.draft[behind]
             positions[first] = work.start
         else:
             ids[here] = (branch.ids + branch.draft)[work.start : work.start + work.count]
             positions[here] = np.arange(work.start, work.start + work.count)
         first += work.count
         if work.ready:
-            wanted.extend(range(first - 1 - len(branch.draft), first))
+            wanted.extend(range(first - work.wanted, first))
     return Step(ids, positions, owner, tables, np.array(wanted, dtype=np.int64))

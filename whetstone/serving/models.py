@@ -27,7 +27,7 @@ from whetstone.models.lora import CONFIG_FILE, load_adapter
 from whetstone.serving.errors import ApiError
 from whetstone.serving.metrics import Histogram
 
-MakeEngine = Callable[[Decoder], Engine]
+MakeEngine = Callable[[Loaded], Engine]
 RETIRING_SECONDS = 0.05  # between two looks at an engine that is to go
 NAME = re.compile(r"[\w.:/-]{1,200}")
 
@@ -52,10 +52,15 @@ class Served:
         return f"{self.name}@{self.created}.{self.engine.weight_version}"
 
 
+def plain_engine(loaded: Loaded) -> Engine:
+    """An engine with its own defaults."""
+    return Engine(loaded.model)
+
+
 class Models:
     """The table of names. Changes are made one at a time, from any thread but the event loop's (they wait)."""
 
-    def __init__(self, service: Service, make_engine: MakeEngine = Engine) -> None:
+    def __init__(self, service: Service, make_engine: MakeEngine = plain_engine) -> None:
         self._service, self._make_engine = service, make_engine
         self._table: dict[str, Served] = {}
         self._changing = threading.Lock()
@@ -78,7 +83,7 @@ class Models:
         with self._changing:
             self._check_free(name)
             loaded = load(spec, device)
-            served = Served(name, loaded, self._make_engine(loaded.model))
+            served = Served(name, loaded, self._make_engine(loaded))
             self._put(served)
         return served
 
@@ -98,7 +103,7 @@ class Models:
             model = self._service.call(lambda: sharing_copy(on.loaded.model)).result()
             load_adapter(model, folder)
             loaded = Loaded(model, on.loaded.tokenizer, folder, Path(folder))
-            served = Served(name, loaded, self._make_engine(model), base=on.name)
+            served = Served(name, loaded, self._make_engine(loaded), base=on.name)
             if old is not None:
                 served.engine.weight_version = old.engine.weight_version + 1
             self._put(served)

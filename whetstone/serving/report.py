@@ -54,6 +54,19 @@ def metrics(state: State) -> str:
     for name, kind, text, read in READINGS:
         values = [({"model": served.name}, float(read(served.engine))) for served in models]
         page.numbers(f"whetstone_{name}", kind, text, values)
+    guesses = [(served.name, who, tally) for served in models for who, tally in served.engine.stats.guesses.items()]
+    page.numbers(
+        "whetstone_proposed_tokens_total",
+        "counter",
+        "Tokens guessed and checked, by who guessed.",
+        [({"model": name, "proposer": who}, tally.proposed) for name, who, tally in guesses],
+    )
+    page.numbers(
+        "whetstone_accepted_tokens_total",
+        "counter",
+        "Guesses that were right and gave a further token.",
+        [({"model": name, "proposer": who}, tally.accepted) for name, who, tally in guesses],
+    )
     page.histograms(
         "whetstone_time_to_first_token_seconds",
         "From the request's arrival to its first token.",

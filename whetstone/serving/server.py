@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 
 import uvicorn
 
-from whetstone.engine.engine import Engine
 from whetstone.engine.service import Service
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.serving.app import build
 from whetstone.serving.guard import Keys, is_loopback
 from whetstone.serving.limits import Limits
-from whetstone.serving.models import MakeEngine, Models
+from whetstone.serving.models import MakeEngine, Models, plain_engine
 from whetstone.serving.state import State
 
 PATIENCE = 30.0  # seconds that running requests get to finish
@@ -59,7 +58,7 @@ class Server:
         adapters: Mapping[str, str] | None = None,
         settings: Settings | None = None,
         device: str = "cpu",
-        make_engine: MakeEngine = Engine,
+        make_engine: MakeEngine = plain_engine,
     ) -> None:
         self.settings = settings or Settings()
         local = is_loopback(self.settings.host)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from whetstone.errors import UsageError
 
 if TYPE_CHECKING:
+    from whetstone.engine.backends import DraftSource
     from whetstone.engine.engine import Engine
-    from whetstone.models.decoder import Decoder
+    from whetstone.models.loading import Loaded
     from whetstone.serving.models import MakeEngine
     from whetstone.serving.server import Background
 
@@ -27,6 +28,8 @@ def serve(
     api_keys: Iterable[str] = (),
     device: str = "cpu",
     weights: str = "auto",
+    draft: str | None = None,
+    draft_weights: str = "auto",
 ) -> Background:
     """Serve models by OpenAI's API in a thread of this process, until `stop()` or the end of a `with` block.
 
@@ -38,27 +41,43 @@ def serve(
         adapters: name -> folder of a LoRA adapter.
         port: 0 takes a free one.
         weights: how the engine keeps them; "bf16" and "int8" are quicker on a CPU and a little off.
+        draft: a smaller model with the same tokenizer that guesses tokens; it changes the speed and no answer.
+        draft_weights: as `weights`, for the draft model.
         api_keys: one of them is needed then; without any, only this machine can be served.
 
     Raises:
-        UsageError: an unknown model, a port in use, a host that others can reach and no key, a package that is missing.
+        UsageError: an unknown model, a port in use, a host that others can reach and no key, a package that is missing,
+            a draft model with another tokenizer.
     """
     need_extra()
     from whetstone.serving.server import Background, Server, Settings
 
     settings = Settings(host, port, tuple(api_keys))
-    return Background(Server(models, adapters, settings, device, engine_maker(weights)))
+    make_engine = engine_maker(weights, draft=draft_source(draft, draft_weights, device))
+    return Background(Server(models, adapters, settings, device, make_engine))
 
 
-def engine_maker(weights: str = "auto", cache_gib: float = CACHE_GIB) -> MakeEngine:
-    """What gives a model its engine: how weights are kept ("auto", "fp32", "bf16", "int8"; see docs/serve.md) and the
-    memory for the cache. Guessing tokens from the text is on: it costs little and never changes an answer."""
+def draft_source(model: str | None, weights: str, device: str) -> DraftSource | None:
+    """The draft model that the user named, None for none. Raises UsageError for weights of no draft model."""
+    from whetstone.engine.backends import DraftSource
+
+    if model is None and weights != "auto":
+        raise UsageError("--draft-weights is for a draft model: name one by --draft")
+    return None if model is None else DraftSource(model, weights, device)
+
+
+def engine_maker(weights: str = "auto", cache_gib: float = CACHE_GIB, draft: DraftSource | None = None) -> MakeEngine:
+    """What gives a model its engine: how weights are kept ("auto", "fp32", "bf16", "int8"; see docs/serve.md), the
+    memory for its cache (and as much for that of its draft model), who guesses. Guessing tokens from the text is on: it
+    costs little and never changes an answer."""
     from whetstone.engine.engine import Engine
     from whetstone.engine.runners import runner_for
+    from whetstone.engine.speculate import Lookup, Proposer
 
-    def make(model: Decoder) -> Engine:
-        runner = runner_for(model, weights)
-        return Engine(model, cache_bytes=int(cache_gib * 2**30), runner=runner, guess=True)
+    def make(loaded: Loaded) -> Engine:
+        runner, cache_bytes = runner_for(loaded.model, weights), int(cache_gib * 2**30)
+        drafts: list[Proposer] = [] if draft is None else [draft.proposer(loaded, cache_bytes=cache_bytes)]
+        return Engine(loaded.model, cache_bytes=cache_bytes, runner=runner, proposers=[*drafts, Lookup()])
 
     return make
 

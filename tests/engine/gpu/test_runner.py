@@ -23,6 +23,7 @@ from whetstone.engine.gpu.operations import TorchOperations
 from whetstone.engine.gpu.runner import GraphRunner
 from whetstone.engine.protocol import Request, SamplingParams
 from whetstone.engine.runners import runner_for
+from whetstone.engine.speculate import Lookup
 from whetstone.engine.step import BLOCK, Step
 from whetstone.engine.torch_runner import TorchRunner
 from whetstone.errors import UsageError
@@ -127,9 +128,9 @@ def test_guesses_are_checked_without_a_graph() -> None:
     model = tiny_model(seed=3)
     request = [Request((5, 6, 7, 8) * 4, (1,))]
     params = SamplingParams(24, temperature=0.0)
-    engine = Engine(model, runner=GraphRunner, guess=True)
+    engine = Engine(model, runner=GraphRunner, proposers=[Lookup()])
     assert_same(engine.sample(request, params), Engine(model).sample(request, params))
-    assert engine.stats.guessed_tokens > 0
+    assert engine.stats.guesses["lookup"].proposed > 0
 
 
 @pytest.mark.parametrize("device", DEVICES)
