@@ -47,6 +47,10 @@ class FixedItems(Task):
         """Raises UsageError: there is nothing to generate."""
         raise UsageError(f"{self.path} holds {FIXED}; `whet eval` measures on it, training needs a task that generates")
 
+    def require_level(self, level: int) -> None:
+        """Raises UsageError, as `sample` does: whoever asks for a level wants problems made."""
+        self.sample(b"", level)
+
     def draw(self, n: int, key: bytes) -> Draw:
         """`n` different items in the file's order, chosen by the key; all of them where there are no more.
 

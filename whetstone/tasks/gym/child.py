@@ -11,6 +11,7 @@ import hmac
 import importlib.metadata
 import inspect
 import json
+import os
 import random
 import sys
 from pathlib import Path
@@ -125,6 +126,9 @@ def sorted_lists(value: Any) -> Any:
 
 def main() -> None:
     """The child process: NAME."""
+    # some generators go through a set of texts, whose order is another in every process unless this is fixed
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
     host = Host(sys.argv[1])
     serve({"start": host.load, "describe": host.describe, "make": host.make})
 

@@ -49,15 +49,16 @@ class GymTask(Task):
 
     def sample(self, seed: bytes, level: int) -> Problem:
         """Raises UsageError, in one line, when the generator keeps raising or takes too long."""
-        made = self._made(seed.hex(), level)
+        made = self._ask("make", {"seed": seed.hex(), "level": level})
+        self._remember(seed.hex(), level, made)
         return Problem(made["question"], {"seed": seed.hex(), "level": level, "about": made["about"]})
 
     def check(self, problem: Problem, text: str) -> Verdict:
-        made = self._made(problem.facts["seed"], problem.facts["level"])
+        made = self._judged_by(problem)
         return self.generator.judge(forms.without_echo(text, problem.question), made["gold"], made["details"])
 
     def answer(self, problem: Problem) -> str | None:
-        return str(self._made(problem.facts["seed"], problem.facts["level"])["gold"])
+        return str(self._judged_by(problem)["gold"])
 
     def canonical_facts(self, facts: Facts) -> Facts:
         return {"about": facts["about"]}
@@ -71,14 +72,17 @@ class GymTask(Task):
         """Stop the child process; the next use starts another."""
         self._worker.close()
 
-    def _made(self, seed: str, level: int) -> dict[str, Any]:
-        made = self._golds.get((seed, level))
-        if made is None:
-            made = self._ask("make", {"seed": seed, "level": level})
-            self._golds[seed, level] = made
-            if len(self._golds) > REMEMBERED:
-                self._golds.popitem(last=False)
-        return made
+    def _judged_by(self, problem: Problem) -> dict[str, Any]:
+        """{gold, details} of a problem."""
+        seed, level = problem.facts["seed"], problem.facts["level"]
+        if (seed, level) not in self._golds:
+            self._remember(seed, level, self._ask("make", {"seed": seed, "level": level}))
+        return self._golds[seed, level]
+
+    def _remember(self, seed: str, level: int, made: Mapping[str, Any]) -> None:
+        self._golds[seed, level] = {name: made[name] for name in ("gold", "details")}
+        if len(self._golds) > REMEMBERED:
+            self._golds.popitem(last=False)
 
     def _ask(self, method: str, arguments: Mapping[str, Any]) -> Any:
         try:
