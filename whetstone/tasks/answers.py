@@ -42,6 +42,7 @@ _SENTENCE_END = re.compile(
 )
 _CLAUSE_END = re.compile(r"[.,;:!?](?=\s|$)|\n")
 _CONCLUDES = re.compile(r"(?<![!<>~≈=])==?(?!=)|\b(?:is|are|equals)\b", re.IGNORECASE)
+_DENIED = re.compile(r"\s*(?:wrong|false|incorrect|untrue|not|mistaken)\b", re.IGNORECASE)  # "x = 48 is false"
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
 _TAG = re.compile(r"</?[A-Za-z]{1,12}>")
 _RUN = re.compile(r"(?:(?<![\w.])\.(?=[0-9]))?\w+(?:[.,]\w+)*")
@@ -50,16 +51,30 @@ _INTEGER = re.compile(r"[0-9]+")
 _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 _DECIMAL = re.compile(r"[0-9]*\.[0-9]+")
 # Words that change what the number beside them says. "The answer is not 49" does not answer 49.
-_ALTERED = re.compile(
+ALTERED = re.compile(
     r"\b(?:not|never|neither|nor|cannot|wrong|incorrect|approximately|roughly|at (?:least|most)|minus|"
-    r"negative|(?:more|less|fewer|greater|other|bigger|smaller) than|hundred|thousand|million|billion|dozen|"
-    r"squared|cubed|factorial|percent|twice|double|half)\b|n['’]t\b",
+    r"negative|(?:more|less|fewer|greater|other|bigger|smaller) than|(?:hundred|thousand|[mbtr]+illion|dozen|ten)s?|"
+    r"(?:hal[fv]e|third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s|false|untrue|"
+    r"squared|cubed|factorial|percent|twice|double|half)\b|n['’]t\b|\\(?:pm|approx|neq|ne|not|mp)\b",
     re.IGNORECASE,
 )
-_BAD_BEFORE = re.compile(r"(?:[<>~≈≤≥≠±√^–]|[!<>~≈]=)\s*$")
+# What makes a number a part of a formula; other LaTeX commands only set type.
+_FORMULA = re.compile(
+    r"\b(?:pi|sqrt|log|ln|sin|cos|tan)\b|"
+    r"\\(?:sqrt|log|ln|exp|sin|cos|tan|cot|arc|infty|theta|alpha|beta|binom|sum|prod|int|%)"
+)
+_BAD_BEFORE = re.compile(
+    r"(?:[<>~≈≤≥≠±√^–]|[!<>~≈]=|\}\s?\{|[-−]\s{1,3})\s*$|[A-Za-z)\]}]\s?[+/×·÷]\s{0,3}$|\w(?:\*| \* )$|"
+    r"\b(?:about|around|nearly|almost|over|under|above|below|beyond|near|up to|circa|ca\.|except|without|but|"
+    r"instead of|before|after)\s+$",
+    re.IGNORECASE,
+)
 _CALL_BEFORE = re.compile(r"(\w+)[({]\s*$")
-_HARMLESS_CALLS = {"boxed", "fbox", "text", "textbf", "mathbf", "mathrm", "bf"}  # LaTeX that only sets type
-_BAD_AFTER = re.compile(r"\s{0,2}[%^‰±²³]|\+|-[A-Za-z]")
+_HARMLESS_CALLS = {"boxed", "fbox", "text", "textbf", "mathbf", "mathrm", "bf", "left"}  # LaTeX that only sets type
+_BAD_AFTER = re.compile(
+    r"\s{0,2}\\?[%^‰±²³]|\+|-[A-Za-z]|\s{0,3}[+/×·÷]\s{0,3}[A-Za-z(\\√]|(?:\*| \* )[A-Za-z(]|\s{1,3}[-−]\s[b-hj-z]\b|"
+    r"\s{1,3}or (?:so|more|less)\b|\([a-z]\s?[-+*/^)]"
+)
 _OPERATOR = re.compile(r"(?:[-+*/^×÷·−%xX]|\\(?:times|div|cdot))[-+−*/]{0,2}")
 _SLASH_GAP = re.compile(r"\s{0,3}/\s{0,3}")
 _LIST_GAP = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+")
@@ -215,6 +230,8 @@ def _concluded(text: str, read: Reader, clause_end: re.Pattern[str]) -> Candidat
     if last is None:
         return set()
     found = read(after[last])
+    if _DENIED.match("".join(after[last + 1 :])):
+        found.add(UNREADABLE)
     befores = [text[start:end] for start, end in zip(starts, ends, strict=True)][:-1]
     subjects = ["".join(_last_clause(before).split()).lower() for before in befores]
     for i in range(last):
@@ -246,7 +263,7 @@ def _number_candidates(segment: str, fractions: bool) -> Candidates:
     for (_, end, _), (start, _, _) in pairwise(tokens):
         if _in_expression(segment[end:start]):
             found.add(UNREADABLE)
-    if found and _ALTERED.search(segment):
+    if found and (ALTERED.search(segment) or _FORMULA.search(segment)):
         found.add(UNREADABLE)
     return found
 
@@ -335,7 +352,7 @@ def _read_lists(segment: str) -> Candidates:
             if len(run) > 1:
                 found.add(UNREADABLE if UNREADABLE in run else tuple(run))
             run = []
-    if found and _ALTERED.search(segment):
+    if found and ALTERED.search(segment):
         found.add(UNREADABLE)
     return found
 
