@@ -25,7 +25,7 @@ from whetstone.tasks.formula import Tree, parse, variables
 from whetstone.tasks.notation import FormulaError
 from whetstone.tasks.task import Verdict
 
-SECONDS = 5.0  # of one comparison
+SECONDS = 3.0  # of one comparison; less than a user's `check` may take in all
 START_SECONDS = 60.0  # sympy is slow to load on a busy machine
 MEMORY = 2**30  # bytes
 MAX_CANDIDATES = 6

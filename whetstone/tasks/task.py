@@ -106,6 +106,7 @@ class Task(ABC):
     levels: tuple[int, ...] = (1,)  # rising difficulty
     instruction: str = "Reply with the answer only."
     max_new_tokens: int = 32
+    needs_code_execution: bool = False  # whether `check` wants to run code that a model wrote: refused (see `judge`)
     last_error: str = ""  # why the most recent verdict was ERROR or TIMEOUT
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -207,8 +208,21 @@ def as_verdict(value: object) -> Verdict:
     raise TypeError(f"check must return a Verdict or a bool, not {type(value).__name__}")
 
 
+def require_no_code_execution(task: Task) -> None:
+    """Raises UsageError for a task whose check wants to run a model's code: the sandbox has no walls for that yet."""
+    if task.needs_code_execution:
+        raise UsageError(
+            f"task {task.name!r} wants to run code that a model wrote; that is refused until the sandbox can contain it. "
+            "Judge what the code would print, or drop needs_code_execution if check never runs the text"
+        )
+
+
 def judge(task: Task, problem: Problem, text: str) -> Verdict:
-    """`task.check`, never raising: a check that fails is Verdict.ERROR, its reason in `task.last_error`."""
+    """`task.check` as a verdict: a check that fails is Verdict.ERROR, its reason in `task.last_error`.
+
+    Raises UsageError, and nothing else, for a task that wants to run a model's code.
+    """
+    require_no_code_execution(task)
     try:
         return as_verdict(task.check(problem, text))
     except Exception as error:  # the boundary where any failure of a task's own code becomes a verdict
