@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from whetstone.errors import UsageError
 from whetstone.tasks import symbolic
+from whetstone.tasks.answers import MAX_TEXT
 from whetstone.tasks.symbolic import SymbolicJudge, judge_symbolic
 from whetstone.tasks.task import Verdict
 
@@ -190,6 +193,26 @@ def test_cheap_calls_are_cheap(judge: SymbolicJudge) -> None:
         judge(f"{n + 2} x + \\pi", f"\\pi + x*{n + 2}")
         seconds.append(time.perf_counter() - started)
     assert statistics.median(seconds) < 0.2
+
+
+PIECES = st.sampled_from(
+    ["$", "$$", "\\(", "\\)", "\\[", "\\]", "`", "\\boxed{", "}", "{", "(", ")", "\\frac{", "x", "2", "pi", "^", "=",
+    "is ", "or ",
+     ". ", "\n", "answer ", "answer: ", "<answer>", "</answer>", "so ", "the ", "- ", "+", "/", ",", " ", "\\text{",
+     "not ", "|", "e^", "!", "[", "\\{", "int ", "which ", "1) ", "d/dx", "f(x)"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, min_size=1, max_size=4), st.sampled_from(["\\pi/7", "y = 7x", "(7, \\pi]"]))
+@settings(deadline=None, max_examples=60)
+def test_time_is_linear_and_nothing_is_raised(pieces: list[str], gold: str) -> None:
+    """The longest text made of any repeated piece is read in a few seconds at most."""
+    unit = "".join(pieces)
+    text = (unit * (MAX_TEXT // len(unit)))[:MAX_TEXT]
+    started = time.process_time()
+    assert judge_symbolic(text, gold) in (WRONG, NO_ANSWER)
+    assert judge_symbolic(unit, gold) in (WRONG, NO_ANSWER)
+    assert time.process_time() - started < 2.5
 
 
 def test_a_number_is_judged_without_the_child(monkeypatch: pytest.MonkeyPatch) -> None:

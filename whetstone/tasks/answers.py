@@ -20,6 +20,7 @@ from whetstone.tasks.task import Verdict
 
 MAX_TEXT = 20_000  # characters; a longer text is no answer
 MAX_DIGITS = 400  # of one number
+MAX_NUMBERS = 500  # in one segment; more are no answer
 
 Candidates = set[Hashable]
 Reader = Callable[[str], Candidates]
@@ -43,6 +44,12 @@ _SENTENCE_END = re.compile(
 _CLAUSE_END = re.compile(r"[.,;:!?](?=\s|$)|\n")
 _CONCLUDES = re.compile(r"(?<![!<>~≈=])==?(?!=)|\b(?:is|are|equals)\b", re.IGNORECASE)
 _DENIED = re.compile(r"\s*(?:wrong|false|incorrect|untrue|not|mistaken)\b", re.IGNORECASE)  # "x = 48 is false"
+_DENIED_ANSWER = re.compile(r"\b(?:wrong|false|incorrect|bad|not the|not an|no)\s{1,3}$", re.IGNORECASE)
+_LISTED = re.compile(r"[;\s]\s{0,5}([-+−*•(]{0,2}\s{0,2}[0-9][0-9.,/ ]{0,60}?)\s{0,3}(?:[;\n]|$)")
+# "It isn't true that it is 48."
+REVOKED = re.compile(
+    r"(?:n['’]t|\bnot) (?:true|correct|right|the case)\b|\b(?:false|untrue|wrong) that\b", re.IGNORECASE
+)
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
 _TAG = re.compile(r"</?[A-Za-z]{1,12}>")
 _RUN = re.compile(r"(?:(?<![\w.])\.(?=[0-9]))?\w+(?:[.,]\w+)*")
@@ -53,8 +60,8 @@ _DECIMAL = re.compile(r"[0-9]*\.[0-9]+")
 # Words that change what the number beside them says. "The answer is not 49" does not answer 49.
 ALTERED = re.compile(
     r"\b(?:not|never|neither|nor|cannot|wrong|incorrect|approximately|roughly|at (?:least|most)|minus|"
-    r"negative|(?:more|less|fewer|greater|other|bigger|smaller) than|(?:hundred|thousand|[mbtr]+illion|dozen|ten)s?|"
-    r"(?:hal[fv]e|third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s|false|untrue|"
+    r"negative|(?:more|less|fewer|greater|other|bigger|smaller) than|(?:hundred|thousand|[mbtr]+illion|dozen)s?|"
+    r"tens|approx|(?:hal[fv]e|third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s|false|untrue|"
     r"squared|cubed|factorial|percent|twice|double|half)\b|n['’]t\b|\\(?:pm|approx|neq|ne|not|mp)\b",
     re.IGNORECASE,
 )
@@ -72,8 +79,8 @@ _BAD_BEFORE = re.compile(
 _CALL_BEFORE = re.compile(r"(\w+)[({]\s*$")
 _HARMLESS_CALLS = {"boxed", "fbox", "text", "textbf", "mathbf", "mathrm", "bf", "left"}  # LaTeX that only sets type
 _BAD_AFTER = re.compile(
-    r"\s{0,2}\\?[%^‰±²³]|\+|-[A-Za-z]|\s{0,3}[+/×·÷]\s{0,3}[A-Za-z(\\√]|(?:\*| \* )[A-Za-z(]|\s{1,3}[-−]\s[b-hj-z]\b|"
-    r"\s{1,3}or (?:so|more|less)\b|\([a-z]\s?[-+*/^)]"
+    r"\s{0,2}\\?[%^‰±²³]|[\u0300-\u036f\u20d0-\u20ff\ufe0f]|\s?\|\s?[-+*/]|\+|-[A-Za-z]|\s{0,3}[+/×·÷]\s{0,3}[A-Za-z(\\√]|"
+    r"(?:\*| \* )[A-Za-z(]|\s{1,3}[-−]\s[b-hj-z]\b|\s{1,3}or (?:so|more|less)\b|\([a-z]\s?[-+*/^)]"
 )
 _OPERATOR = re.compile(r"(?:[-+*/^×÷·−%xX]|\\(?:times|div|cdot))[-+−*/]{0,2}")
 _SLASH_GAP = re.compile(r"\s{0,3}/\s{0,3}")
@@ -126,7 +133,7 @@ def judge_words(text: str, gold: Sequence[str]) -> Verdict:
         words = tuple(word for raw in re.split(r"[\s,]+", segment) if (word := raw.strip(_WORD_TRIM).casefold()))
         return {words} if 0 < len(words) <= longest else set()
 
-    if len(text) > MAX_TEXT:
+    if len(text) > MAX_TEXT or REVOKED.search(text):
         return Verdict.NO_ANSWER
     for segments in (marked(text), _introduced(text), [text]):
         found = {candidate for segment in segments for candidate in read(segment)}
@@ -139,7 +146,7 @@ def judge_text(text: str, gold: str) -> Verdict:
     """The answer is a short text: what is marked, else everything. Case, outer space and outer punctuation do
     not count.
     """
-    if len(text) > MAX_TEXT:
+    if len(text) > MAX_TEXT or REVOKED.search(text):
         return Verdict.NO_ANSWER
     for segments in (marked(text), [text]):
         found: Candidates = {trimmed for segment in segments if (trimmed := _trim(segment))}
@@ -154,12 +161,17 @@ def marked(text: str) -> list[str]:
     marks = list(_MARK.finditer(text))
     for i, mark in enumerate(marks):
         end = marks[i + 1].start() if i + 1 < len(marks) else len(text)
-        segments.append(_cut(text[mark.end() : end].lstrip(" \t\r\n*_"), _SENTENCE_END))
+        said = text[mark.end() : end].lstrip(" \t\r\n*_")
+        stated = _cut(said, _SENTENCE_END)
+        denied = _DENIED_ANSWER.search(text, max(0, mark.start() - 20), mark.start())
+        segments.append(f"not {stated}" if denied else stated)
+        if listed := _LISTED.match(said, len(stated)):  # "Answer: 48; 49" and "Answer: 48\n49" list their candidates
+            segments.append(listed.group(1))
     return [segment for segment in segments if segment.strip()]
 
 
 def _candidates(text: str, read: Reader, clause_end: re.Pattern[str] = _CLAUSE_END) -> Candidates:
-    if len(text) > MAX_TEXT:
+    if len(text) > MAX_TEXT or REVOKED.search(text):
         return set()
     found: Candidates = set()
     for segment in marked(text):
@@ -271,7 +283,7 @@ def _number_candidates(segment: str, fractions: bool) -> Candidates:
 def _in_expression(gap: str) -> bool:
     """Whether what stands between two numbers makes them parts of one whole: "28 + 21", "(7)(7)", "7, 7"."""
     core = re.sub(r"[\s(){}\[\]]", "", gap)
-    return core == "," or _OPERATOR.fullmatch(core) is not None or (not core and not gap.isspace() and gap != "")
+    return core in (",", ":") or _OPERATOR.fullmatch(core) is not None or (not core and not gap.isspace() and gap != "")
 
 
 Token = tuple[int, int, Hashable]  # start, end, Fraction or UNREADABLE
@@ -290,6 +302,8 @@ def _number_tokens(segment: str, run_pattern: re.Pattern[str]) -> list[Token]:
             tokens.append(_signed_token(segment, run.start(), run.end(), body))
         else:  # "x1", "1e5", "3.1.4", "41,42"
             tokens.append((run.start(), run.end(), UNREADABLE))
+        if len(tokens) > MAX_NUMBERS:
+            return [(0, len(segment), UNREADABLE)]
     return tokens
 
 

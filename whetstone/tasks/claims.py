@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from whetstone.tasks.answers import ALTERED, marked
+from whetstone.tasks.answers import ALTERED, REVOKED, marked
 from whetstone.tasks.formula import parse
 from whetstone.tasks.notation import FormulaError
 
@@ -29,17 +29,20 @@ class Claim:
 
 UNREADABLE_CLAIM = Claim("", "")
 
-_SPAN = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|\$([^$]+)\$|`([^`]+)`", re.DOTALL)
+_SPAN = re.compile(  # bounded, so that many openings without an end stay cheap
+    r"\$\$(.{1,600}?)\$\$|\\\[(.{1,600}?)\\\]|\\\((.{1,600}?)\\\)|\$([^$]{1,600})\$|`([^`]{1,600})`", re.DOTALL
+)
 _PLACE = re.compile("\ue000([0-9]+)\ue001")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+|(?<=[.!?;])$")
 _CONCLUDES = re.compile(r"\b(?:is|are|equals?|gives?|get|becomes|to|yields?|obtain|as|have|simplified|answer)\b:?|:|=")
-_OR = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|alternatively|could|might|guess)\b", re.IGNORECASE)
+_OR = re.compile(r"\b(?:or|either)\b", re.IGNORECASE)
+_HEDGE = re.compile(r"\b(?:maybe|perhaps|possibly|alternatively|could|might|guess)\b", re.IGNORECASE)
 # Words that lead to a formula and say nothing about its value.
 _LEAD = re.compile(
     r"(?:(?:so|thus|therefore|hence|then|and|we|have|get|gets|obtain|find|answer|the|final|correct|result|value|it|"
     r"simplifies|to|becomes|gives|equal|equals|is|are|which|that|this|sure|okay|ok|yes|simply|just|now|finally|solution|"
     r"derivative|integral|expression|formula|simplified|form|of|be|as|can|written|\d{1,2}[.)](?=\s)|[-*•](?=\s))"
-    r"\s{0,3}[,:!]?\s{1,3}|=\s{0,3})",
+    r"\s{0,3}[,:!]?\s{1,3})",
     re.IGNORECASE,
 )
 _TAIL = re.compile(r"\s{0,2}[,;(]?\s{1,2}\(?(?:which|because|since|using|where)\b.*", re.IGNORECASE | re.DOTALL)
@@ -54,6 +57,7 @@ _DISTORTS = re.compile(
     re.IGNORECASE,
 )
 _ANGLE = re.compile(r"\bdeg", re.IGNORECASE)
+_STATEMENTS = re.compile(r"[,;]\s{0,3}(?=[A-Za-z][A-Za-z0-9_']{0,3}\s{0,3}=)")
 _EQUALS = re.compile(r"(?<![<>!≈~=])=(?!=)")
 _LABEL = re.compile(
     r"\s*(?:[A-Za-z](?:_\{?\w{1,3}\}?)?'{0,2}(?:\(\s?[A-Za-z](?:\s?,\s?[A-Za-z])?\s?\))?|\\?[A-Za-z]{2,8}|"
@@ -67,6 +71,8 @@ _EDGE = " \t\r\n.,;:!?*_\"'“”‘’"
 def claims(text: str, whole: bool = False) -> list[Claim]:
     """What the text claims as its answer; empty when nothing. `whole`: a relation is wanted, so "=" parts nothing."""
     text = text.replace("\ue000", "").replace("\ue001", "").replace("**", "")
+    if REVOKED.search(text):
+        return [UNREADABLE_CLAIM]
     regions = marked(text)
     if regions:
         return [claim for region in regions for claim in _of_region(region, whole, True) or [UNREADABLE_CLAIM]]
@@ -87,8 +93,8 @@ def _of_region(region: str, whole: bool, is_marked: bool) -> list[Claim]:
     found = [claim for sentence in sentences for claim in _of_sentence(sentence, spans, whole, is_marked)]
     if not found:
         return []
-    if _OR.search(_PLACE.sub(" ", shown)):
-        return found if len(found) == 1 and len(spans) < 2 and " or " not in shown else [UNREADABLE_CLAIM]
+    if _OR.search(shown) or (_HEDGE.search(shown) and max(len(found), len(spans)) > 1):
+        return [UNREADABLE_CLAIM]
     last = found[-1]
     competing = [claim for claim in found[:-1] if claim is UNREADABLE_CLAIM or claim.label in ("", last.label)]
     return [*competing, last]
@@ -115,9 +121,9 @@ def _of_spans(sentence: str, spans: list[str], whole: bool, is_marked: bool) -> 
         chosen = [place for place in places if _EQUALS.search(spans[int(place.group(1))])][-1:]
     if chosen and _DISTORTS.search(around):
         return [UNREADABLE_CLAIM]
-    before = sentence[: words[-1].start()] if words else ""
+    before = sentence[: words[-1].start()] if words and not words[-1].group().endswith(":") else ""
     subject = _subject(_PLACE.sub(lambda place: spans[int(place.group(1))], before))
-    return [_chain(spans[int(place.group(1))], subject, whole) for place in chosen]
+    return [claim for place in chosen for claim in _chains(spans[int(place.group(1))], subject, whole)]
 
 
 def _plain(sentence: str, whole: bool) -> list[Claim]:
@@ -126,11 +132,12 @@ def _plain(sentence: str, whole: bool) -> list[Claim]:
     marks = [mark for mark in _CONCLUDES.finditer(cleaned) if mark.group() != "="]
     pieces = [("", cleaned)]
     if marks:
-        pieces.append((_subject(cleaned[: marks[-1].start()]), _trimmed(cleaned[marks[-1].end() :])))
+        before = "" if marks[-1].group().endswith(":") else cleaned[: marks[-1].start()]
+        pieces.append((_subject(before), _trimmed(cleaned[marks[-1].end() :])))
     for subject, piece in pieces:
         body = _TAIL.sub("", piece).strip(_EDGE)
         if 0 < len(body) <= MAX_CLAIM and _looks_like_formula(_UNIT.sub("", body)):
-            return [_chain(body, subject, whole)]
+            return _chains(body, subject, whole)
     return []
 
 
@@ -151,25 +158,32 @@ def _looks_like_formula(text: str) -> bool:
     return True
 
 
-def _chain(text: str, subject: str, whole: bool) -> Claim:
-    """A chain of equations: its last side is the claim; a label in front names what it is about."""
+def _chains(text: str, subject: str, whole: bool) -> list[Claim]:
+    """The claims of one formula: one for each statement of "x = 1, x = 2"."""
     if boxed := _BOXED.fullmatch(text.strip(_EDGE)):
         text = boxed.group(1)
     text = _TAIL.sub("", text).strip(_EDGE + "`") if "\\text" not in text else text.strip(_EDGE)
     if ALTERED.search(text) or _ANGLE.search(text):
-        return UNREADABLE_CLAIM
+        return [UNREADABLE_CLAIM]
     text = _UNIT.sub("", text).strip(_EDGE)
     if not text or len(text) > MAX_CLAIM:
-        return UNREADABLE_CLAIM
+        return [UNREADABLE_CLAIM]
     if whole:
-        return Claim(subject, text)
+        return [Claim(subject, text)]
+    return [claim for statement in _STATEMENTS.split(text) for claim in _equation(statement, subject)]
+
+
+def _equation(text: str, subject: str) -> list[Claim]:
+    """A chain of equations: its last side is the claim; a label in front names what it is about."""
     sides = [side for side in _EQUALS.split(text) if side.strip()]
     if not sides:
-        return UNREADABLE_CLAIM
-    label = subject
+        return [UNREADABLE_CLAIM]
     if len(sides) > 1 and _LABEL.fullmatch(sides[0]) and sides[0].strip(" \\") not in ("pi", "e", "i"):
-        label = "".join(sides.pop(0).split())
-    return Claim(label, sides[-1], tuple(sides[:-1]))
+        subject = "".join(sides.pop(0).split())
+    claim = Claim(subject, sides[-1], tuple(sides[:-1]))
+    if len(sides) > 1 and text.lstrip().startswith("="):  # "= 1 = 2" states both
+        return [Claim(subject, sides[0]), claim]
+    return [claim]
 
 
 def _subject(text: str) -> str:

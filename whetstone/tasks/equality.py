@@ -225,11 +225,11 @@ def _proved(left: Tree, right: Tree, positive: bool) -> bool:
         return True
     if verify(gold, answer, timeout_seconds=None):  # no alarm of its own: this process is killed from outside
         return True
-    if difference.equals(0) is True:
-        return True
     # no slope, and zero at the points: zero (arcsin x + arccos x = pi/2)
     slopes = [sympy.simplify(sympy.diff(difference, name)) for name in difference.free_symbols]
-    return bool(slopes) and all(slope == 0 for slope in slopes)
+    if slopes and all(slope == 0 for slope in slopes):
+        return True
+    return difference.equals(0) is True
 
 
 def _build(tree: Tree, positive: bool) -> Any:

@@ -212,8 +212,8 @@ def require_no_code_execution(task: Task) -> None:
     """Raises UsageError for a task whose check wants to run a model's code: the sandbox has no walls for that yet."""
     if task.needs_code_execution:
         raise UsageError(
-            f"task {task.name!r} wants to run code that a model wrote; that is refused until the sandbox can contain it. "
-            "Judge what the code would print, or drop needs_code_execution if check never runs the text"
+            f"task {task.name!r} wants to run code that a model wrote, which is refused until the sandbox can hold "
+            "it. Judge what the code would print, or drop needs_code_execution if check never runs the text"
         )
 
 
