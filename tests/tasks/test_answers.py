@@ -11,13 +11,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from whetstone.tasks.answers import (
-    MAX_TEXT,
     judge_fraction,
     judge_integer,
     judge_integers,
     judge_text,
     judge_words,
 )
+from whetstone.tasks.segments import MAX_TEXT
 from whetstone.tasks.task import Verdict
 
 RIGHT, WRONG, NO_ANSWER = Verdict.RIGHT, Verdict.WRONG, Verdict.NO_ANSWER

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from whetstone.errors import UsageError
 from whetstone.tasks import symbolic
-from whetstone.tasks.answers import MAX_TEXT
+from whetstone.tasks.forms import Form
+from whetstone.tasks.segments import MAX_TEXT
 from whetstone.tasks.symbolic import SymbolicJudge, judge_symbolic
 from whetstone.tasks.task import Verdict
 
@@ -137,6 +138,26 @@ def test_identities_are_proved_and_near_misses_refuted(judge: SymbolicJudge) -> 
         assert judge(f"{one} + 10^{{-60}}", other) is WRONG, (one, other)
 
 
+@pytest.mark.parametrize(
+    ("form", "gold", "right", "wrong"),
+    [
+        ("expanded", "x^2 + 2x + 1", ["x^2 + 2x + 1", "1 + 2x + x^2", "(x+1)^2 = x^2 + 2x + 1", "2x + x^2 + 1"],
+         ["(x+1)^2", "(x+1)(x+1)", "x(x+2) + 1", "x^2 + x + x + 1", "x^2 + 2(x + 1) - 1", "x^2 + 2x"]),
+        ("expanded", "x^2 + x - 6", ["x^2+x-6"], ["(x-2)(x+3)", "(x+3)(x-2)", "-(6-x-x^2)"]),
+        ("factored", "(x-3)(x+3)", ["(x+3)(x-3)", "$(x-3)(x+3)$", "-(3-x)(x+3)"], ["x^2 - 9", "1(x^2-9)", "(x^2-9)"]),
+        ("factored", "(x-1)^2 (x+2)", ["(x+2)(x-1)(x-1)", "(x-1)^2(x+2)"], ["(x^2-2x+1)(x+2)", "x^3 - 3x + 2"]),
+        ("any", "x^2 + 2x + 1", ["(x+1)^2"], ["x^2"]),
+    ],
+)  # fmt: skip
+def test_a_form_that_was_asked_for(
+    judge: SymbolicJudge, form: Form, gold: str, right: list[str], wrong: list[str]
+) -> None:
+    for text in right:
+        assert judge(text, gold, form) is RIGHT, text
+    for text in wrong:
+        assert judge(text, gold, form) is WRONG, text
+
+
 SLOW = "(a+b+c+d)^{59}(a+b) + (a+b+c+d)^{59}(c+d) - \\sin(a)", "(a+b+c+d)^{60} - \\sin(a)"
 
 
@@ -161,9 +182,10 @@ def test_a_crash_and_a_lack_of_memory_are_errors() -> None:
         assert "exit code 3" in judge.last_error
     finally:
         judge.close()
-    judge = SymbolicJudge(memory=2**20)  # python itself does not fit
+    judge = SymbolicJudge(seconds=60.0, memory=2**20)  # less than sympy takes up already: nothing more is given
     try:
-        assert judge("\\frac{2\\pi}{4}", "pi/2") is Verdict.ERROR
+        assert judge(*SLOW) is Verdict.ERROR
+        assert judge.last_error
     finally:
         judge.close()
 
@@ -231,6 +253,11 @@ def test_a_number_is_judged_without_the_child(monkeypatch: pytest.MonkeyPatch) -
 def test_a_gold_answer_that_cannot_be_read_is_a_mistake_of_the_task(judge: SymbolicJudge, gold: str) -> None:
     with pytest.raises(UsageError, match="the gold answer"):
         judge("x", gold)
+
+
+def test_an_unknown_form_is_a_mistake_of_the_task(judge: SymbolicJudge) -> None:
+    with pytest.raises(UsageError, match="no form 'reduced'"):
+        judge("x", "x", "reduced")  # type: ignore[arg-type]
 
 
 def test_without_math_verify_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

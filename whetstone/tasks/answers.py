@@ -12,13 +12,23 @@ for 2^-99, substring credit.)
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
+from whetstone.tasks.segments import (
+    ALTERED,
+    MAX_TEXT,
+    REVOKED,
+    SENTENCE_END,
+    TAG,
+    bare,
+    cut,
+    introduced,
+    marked,
+)
 from whetstone.tasks.task import Verdict
 
-MAX_TEXT = 20_000  # characters; a longer text is no answer
 MAX_DIGITS = 400  # of one number
 MAX_NUMBERS = 500  # in one segment; more are no answer
 
@@ -36,35 +46,15 @@ class _Unreadable:
 UNREADABLE = _Unreadable()
 
 # All patterns are linear: one way to match, bounded repeats or possessive ones.
-_MARK = re.compile(r"\banswers?\b[^.\n=:]{0,60}?(?:\b(?:is|are)\b\s{0,3}:?|:|=)", re.IGNORECASE)
-_SENTENCE_END = re.compile(
-    r"(?:[.!?;]++(?=\s|$)|\n)(?!\s{0,8}(?:or|and|maybe|perhaps|possibly|alternatively|actually|wait|no|but)\b)",
-    re.IGNORECASE,
-)
 _CLAUSE_END = re.compile(r"[.,;:!?](?=\s|$)|\n")
 _CONCLUDES = re.compile(r"(?<![!<>~≈=])==?(?!=)|\b(?:is|are|equals)\b", re.IGNORECASE)
 _DENIED = re.compile(r"\s*(?:wrong|false|incorrect|untrue|not|mistaken)\b", re.IGNORECASE)  # "x = 48 is false"
-_DENIED_ANSWER = re.compile(r"\b(?:wrong|false|incorrect|bad|not the|not an|no)\s{1,3}$", re.IGNORECASE)
-_LISTED = re.compile(r"[;\s]\s{0,5}([-+−*•(]{0,2}\s{0,2}[0-9][0-9.,/ ]{0,60}?)\s{0,3}(?:[;\n]|$)")
-# "It isn't true that it is 48."
-REVOKED = re.compile(
-    r"(?:n['’]t|\bnot) (?:true|correct|right|the case)\b|\b(?:false|untrue|wrong) that\b", re.IGNORECASE
-)
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
-_TAG = re.compile(r"</?[A-Za-z]{1,12}>")
 _RUN = re.compile(r"(?:(?<![\w.])\.(?=[0-9]))?\w+(?:[.,]\w+)*")
 _RUN_NO_COMMA = re.compile(r"(?:(?<![\w.])\.(?=[0-9]))?\w+(?:\.\w+)*")
 _INTEGER = re.compile(r"[0-9]+")
 _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 _DECIMAL = re.compile(r"[0-9]*\.[0-9]+")
-# Words that change what the number beside them says. "The answer is not 49" does not answer 49.
-ALTERED = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|wrong|incorrect|approximately|roughly|at (?:least|most)|minus|"
-    r"negative|(?:more|less|fewer|greater|other|bigger|smaller) than|(?:hundred|thousand|[mbtr]+illion|dozen)s?|"
-    r"tens|approx|(?:hal[fv]e|third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s|false|untrue|"
-    r"squared|cubed|factorial|percent|twice|double|half)\b|n['’]t\b|\\(?:pm|approx|neq|ne|not|mp)\b",
-    re.IGNORECASE,
-)
 # What makes a number a part of a formula; other LaTeX commands only set type.
 _FORMULA = re.compile(
     r"\b(?:pi|sqrt|log|ln|sin|cos|tan)\b|"
@@ -85,7 +75,14 @@ _BAD_AFTER = re.compile(
 _OPERATOR = re.compile(r"(?:[-+*/^×÷·−%xX]|\\(?:times|div|cdot))[-+−*/]{0,2}")
 _SLASH_GAP = re.compile(r"\s{0,3}/\s{0,3}")
 _LIST_GAP = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+")
-_FRAC = re.compile(r"\\[dt]?frac\s?\{\s?([-+−]?[0-9]{1,400})\s?\}\s?\{\s?([0-9]{1,400})\s?\}")
+_FRAC = re.compile(  # alone: nothing that it is multiplied with stands beside it
+    r"(?<![A-Za-z0-9)}])\\[dt]?frac(?:\s?\{\s?([-+−]?[0-9]{1,400})\s?\}\s?\{\s?([0-9]{1,400})\s?\}|([0-9])([0-9]))"
+    r"(?![0-9A-Za-z({]|\\(?!text|quad|right|[)\],;:! ]))"
+)
+_UNIT_POWER = re.compile(
+    r"(?:\\text\s?\{[^{}]{0,20}\}|\b(?:[cmk]?m|ft|in|inch|inches|units?))\s?(?:\^\s?\{?[23]\}?|[²³])"
+)
+_MORE = re.compile(r"\s{0,3},?\s{0,3}(?:\.\.|…|etc|\\[lc]?dots)")
 _BRACKETED = re.compile(r"\[([^\[\]]*+)\]")
 _SIGNED = re.compile(r"([-+−]?)([0-9]{1,400})")
 _WORD_TRIM = "\"'`“”‘’«».,;:!?()[]{}<>*_#$-–—|\\"
@@ -105,7 +102,7 @@ def judge_fraction(text: str, gold: Fraction) -> Verdict:
 
 def judge_integers(text: str, gold: Sequence[int]) -> Verdict:
     """The answer is one list of at least two integers, in brackets or separated by commas, in this order."""
-    return _verdict(_candidates(text, _read_lists, _SENTENCE_END), tuple(gold))
+    return _verdict(_candidates(text, _read_lists, SENTENCE_END), tuple(gold))
 
 
 def final_number(text: str) -> str | None:
@@ -118,7 +115,7 @@ def final_number(text: str) -> str | None:
 
 def final_list(text: str) -> str | None:
     """The one list that `judge_integers` would judge; None where it would find no list or several."""
-    found = _candidates(text, _read_lists, _SENTENCE_END)
+    found = _candidates(text, _read_lists, SENTENCE_END)
     return None if len(found) != 1 or UNREADABLE in found else str(found.pop())
 
 
@@ -130,12 +127,12 @@ def judge_words(text: str, gold: Sequence[str]) -> Verdict:
     longest = 4 * len(wanted) + 8
 
     def read(segment: str) -> Candidates:
-        words = tuple(word for raw in re.split(r"[\s,]+", segment) if (word := raw.strip(_WORD_TRIM).casefold()))
+        words = tuple(word for raw in re.split(r"[\s,]+", bare(segment)) if (word := raw.strip(_WORD_TRIM).casefold()))
         return {words} if 0 < len(words) <= longest else set()
 
     if len(text) > MAX_TEXT or REVOKED.search(text):
         return Verdict.NO_ANSWER
-    for segments in (marked(text), _introduced(text), [text]):
+    for segments in (marked(text), introduced(bare(text)), [text]):
         found = {candidate for segment in segments for candidate in read(segment)}
         if found:
             return _verdict(found, wanted)
@@ -143,31 +140,16 @@ def judge_words(text: str, gold: Sequence[str]) -> Verdict:
 
 
 def judge_text(text: str, gold: str) -> Verdict:
-    """The answer is a short text: what is marked, else everything. Case, outer space and outer punctuation do
-    not count.
+    """The answer is a short text: what is marked, else what its only colon or "is" introduces, else everything. Case,
+    outer space and outer punctuation do not count.
     """
     if len(text) > MAX_TEXT or REVOKED.search(text):
         return Verdict.NO_ANSWER
-    for segments in (marked(text), [text]):
-        found: Candidates = {trimmed for segment in segments if (trimmed := _trim(segment))}
+    for segments in (marked(text), introduced(bare(text)), [text]):
+        found: Candidates = {trimmed for segment in segments if (trimmed := _trim(bare(segment)))}
         if found:
             return _verdict(found, _trim(gold))
     return Verdict.NO_ANSWER
-
-
-def marked(text: str) -> list[str]:
-    """The segments that the text marks as its answer (place 1 above), each cut at the end of its sentence."""
-    segments = [*_between_tags(text), *_boxed(text)]
-    marks = list(_MARK.finditer(text))
-    for i, mark in enumerate(marks):
-        end = marks[i + 1].start() if i + 1 < len(marks) else len(text)
-        said = text[mark.end() : end].lstrip(" \t\r\n*_")
-        stated = _cut(said, _SENTENCE_END)
-        denied = _DENIED_ANSWER.search(text, max(0, mark.start() - 20), mark.start())
-        segments.append(f"not {stated}" if denied else stated)
-        if listed := _LISTED.match(said, len(stated)):  # "Answer: 48; 49" and "Answer: 48\n49" list their candidates
-            segments.append(listed.group(1))
-    return [segment for segment in segments if segment.strip()]
 
 
 def _candidates(text: str, read: Reader, clause_end: re.Pattern[str] = _CLAUSE_END) -> Candidates:
@@ -185,49 +167,8 @@ def _verdict(found: Candidates, gold: Hashable) -> Verdict:
     return Verdict.RIGHT if gold in found else Verdict.WRONG
 
 
-def _cut(text: str, end: re.Pattern[str]) -> str:
-    match = end.search(text)
-    return text[: match.start()] if match else text
-
-
 def _trim(text: str) -> str:
     return " ".join(text.split()).strip(_WORD_TRIM + " ").casefold()
-
-
-def _between_tags(text: str) -> Iterable[str]:
-    lowered, at = text.lower(), 0
-    if len(lowered) != len(text):  # lower() can lengthen exotic letters; positions would no longer agree
-        lowered = text
-    while (start := lowered.find("<answer>", at)) >= 0:
-        end = lowered.find("</answer>", start)
-        if end < 0:
-            return
-        yield text[start + len("<answer>") : end]
-        at = end
-
-
-def _boxed(text: str) -> Iterable[str]:
-    r"""The contents of outermost \boxed{...}, braces matched by counting."""
-    at = 0
-    while (start := text.find("\\boxed{", at)) >= 0:
-        depth, start = 1, start + len("\\boxed{")
-        for brace in re.compile(r"[{}]").finditer(text, start):
-            depth += 1 if brace.group() == "{" else -1
-            if depth == 0:
-                yield text[start : brace.start()]
-                at = brace.end()
-                break
-        else:
-            return
-
-
-def _introduced(text: str) -> list[str]:
-    """For words: what follows the text's only colon, else its only "is" or "are"."""
-    for pattern in (r":", r"\b(?:is|are)\b"):
-        places = list(re.finditer(pattern, text, re.IGNORECASE))
-        if len(places) == 1:
-            return [text[places[0].end() :]]
-    return []
 
 
 def _concluded(text: str, read: Reader, clause_end: re.Pattern[str]) -> Candidates:
@@ -250,7 +191,7 @@ def _concluded(text: str, read: Reader, clause_end: re.Pattern[str]) -> Candidat
         repeated = subjects[i] in ("", subjects[last])
         chained = _INTEGER.fullmatch(subjects[i + 1].lstrip("-+−")) is not None  # "= 48 = 49"
         if repeated or chained:
-            found |= read(_cut(after[i], clause_end))
+            found |= read(cut(after[i], clause_end))
     return found
 
 
@@ -263,11 +204,11 @@ def _read_numbers(segment: str) -> Candidates:
 
 
 def _read_fractions(segment: str) -> Candidates:
-    return _number_candidates(_FRAC.sub(r" \1/\2 ", segment), fractions=True)
+    return _number_candidates(_FRAC.sub(lambda f: f"{f[1] or f[3]}/{f[2] or f[4]}", segment), fractions=True)
 
 
 def _number_candidates(segment: str, fractions: bool) -> Candidates:
-    segment = _TAG.sub(" ", segment)
+    segment = _UNIT_POWER.sub(" units ", TAG.sub(" ", segment))
     tokens = _number_tokens(segment, _RUN)
     if fractions:
         tokens = _merge_fractions(segment, tokens)
@@ -351,7 +292,7 @@ def _read_lists(segment: str) -> Candidates:
     """Bracketed lists of integers, and runs of two or more integers with commas between them outside
     brackets.
     """
-    segment = _TAG.sub(" ", segment)
+    segment = TAG.sub(" ", segment)
     found: Candidates = set()
     for match in _BRACKETED.finditer(segment):
         if any(character.isnumeric() for character in match.group(1)):
@@ -364,7 +305,7 @@ def _read_lists(segment: str) -> Candidates:
         following = tokens[i + 1][0] if i + 1 < len(tokens) else None
         if following is None or not _LIST_GAP.fullmatch(rest, end, following):
             if len(run) > 1:
-                found.add(UNREADABLE if UNREADABLE in run else tuple(run))
+                found.add(UNREADABLE if UNREADABLE in run or _MORE.match(rest, end) else tuple(run))
             run = []
     if found and ALTERED.search(segment):
         found.add(UNREADABLE)

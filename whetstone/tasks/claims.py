@@ -1,6 +1,6 @@
 r"""Where a text states a formula as its answer: the claims that `judge_symbolic` reads.
 
-What is marked decides (`answers.marked`); else the conclusion of the last sentence that has one, together with every
+What is marked decides (`segments.marked`); else the conclusion of the last sentence that has one, together with every
 earlier claim about the same thing. A sentence that negates, estimates or offers alternatives makes no claim that can be
 read, only one that competes.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from whetstone.tasks.answers import ALTERED, REVOKED, marked
 from whetstone.tasks.formula import parse
 from whetstone.tasks.notation import FormulaError
+from whetstone.tasks.segments import ALTERED, REVOKED, marked
 
 MAX_SPANS = 60
 MAX_CLAIM = 600  # characters
@@ -29,6 +29,9 @@ class Claim:
 
 UNREADABLE_CLAIM = Claim("", "")
 
+_BOLD = re.compile(r"(?<![\w)}])\*\*(?=\S)|(?<=\S)\*\*(?![\w({\\])")
+_FENCE = re.compile(r"```[a-z]{0,10}\n?|(?m:^#{2,6} )")
+_TAGS = re.compile(r"</?(?:b|i|p|em|strong|code|span)>")
 _SPAN = re.compile(  # bounded, so that many openings without an end stay cheap
     r"\$\$(.{1,600}?)\$\$|\\\[(.{1,600}?)\\\]|\\\((.{1,600}?)\\\)|\$([^$]{1,600})\$|`([^`]{1,600})`", re.DOTALL
 )
@@ -41,14 +44,19 @@ _HEDGE = re.compile(r"\b(?:maybe|perhaps|possibly|alternatively|could|might|gues
 _LEAD = re.compile(
     r"(?:(?:so|thus|therefore|hence|then|and|we|have|get|gets|obtain|find|answer|the|final|correct|result|value|it|"
     r"simplifies|to|becomes|gives|equal|equals|is|are|which|that|this|sure|okay|ok|yes|simply|just|now|finally|solution|"
-    r"derivative|integral|expression|formula|simplified|form|of|be|as|can|written|\d{1,2}[.)](?=\s)|[-*•](?=\s))"
+    r"i|got|think|believe|it's|that's|that|would|must|us|equation|line|interval|derivative|integral|expression|formula|simplified|form|of|be|as|can|written|\d{1,2}[.)](?=\s)|[-*•](?=\s))"
     r"\s{0,3}[,:!]?\s{1,3})",
     re.IGNORECASE,
 )
-_TAIL = re.compile(r"\s{0,2}[,;(]?\s{1,2}\(?(?:which|because|since|using|where)\b.*", re.IGNORECASE | re.DOTALL)
+_TAIL = re.compile(
+    r"\s{0,2}[,;(]?\s{1,2}\(?(?:which|because|since|using|where|I hope|\(?final\)|is the (?:correct |right )?answer|"
+    r"is correct)(?!\w)(?!.*\b(?:so|thus|therefore|hence|gives?|get)\b).*",
+    re.IGNORECASE | re.DOTALL,
+)
 _UNIT = re.compile(
     r"\s{0,3}(?:\\(?:text|mathrm|textrm)\s?\{\s{0,3}(?:square |cubic |sq\.? )?[A-Za-z]{1,12}\.?(?:\^?[23])?\s{0,3}\}"
-    r"(?:\^\{?[23]\}?)?|(?:square |cubic )?(?:units?|cm|mm|km|meters?|metres?|inches|feet|radians?|rad))\s{0,3}$",
+    r"(?:\^\{?[23]\}?)?|(?:square |cubic )?(?:units?|cm|mm|km|meters?|metres?|inches|feet|radians?|rad)"
+    r"(?:\^?[23]|[²³])?)\s{0,3}$",
 )
 # Words beside a formula that make another value of it: "two $\\pi$", "$\\pi$ over 2".
 _DISTORTS = re.compile(
@@ -57,7 +65,7 @@ _DISTORTS = re.compile(
     re.IGNORECASE,
 )
 _ANGLE = re.compile(r"\bdeg", re.IGNORECASE)
-_STATEMENTS = re.compile(r"[,;]\s{0,3}(?=[A-Za-z][A-Za-z0-9_']{0,3}\s{0,3}=)")
+_STATEMENTS = re.compile(r"(?<!\\)[,;]\s{0,3}(?=[A-Za-z][A-Za-z0-9_']{0,3}\s{0,3}=)")
 _EQUALS = re.compile(r"(?<![<>!≈~=])=(?!=)")
 _LABEL = re.compile(
     r"\s*(?:[A-Za-z](?:_\{?\w{1,3}\}?)?'{0,2}(?:\(\s?[A-Za-z](?:\s?,\s?[A-Za-z])?\s?\))?|\\?[A-Za-z]{2,8}|"
@@ -65,12 +73,13 @@ _LABEL = re.compile(
     re.DOTALL,
 )
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s?\{([^\\]*(?:\\(?!boxed)[^\\]*)*)\}", re.DOTALL)
-_EDGE = " \t\r\n.,;:!?*_\"'“”‘’"
+_EDGE = " \t\r\n.,;:!?*_\"'“”‘’`"
 
 
 def claims(text: str, whole: bool = False) -> list[Claim]:
     """What the text claims as its answer; empty when nothing. `whole`: a relation is wanted, so "=" parts nothing."""
-    text = text.replace("\ue000", "").replace("\ue001", "").replace("**", "")
+    text = text.replace("\ue000", "").replace("\ue001", "")
+    text = _TAGS.sub(" ", _FENCE.sub("", _BOLD.sub("", text)))
     if REVOKED.search(text):
         return [UNREADABLE_CLAIM]
     regions = marked(text)
@@ -136,7 +145,7 @@ def _plain(sentence: str, whole: bool) -> list[Claim]:
         pieces.append((_subject(before), _trimmed(cleaned[marks[-1].end() :])))
     for subject, piece in pieces:
         body = _TAIL.sub("", piece).strip(_EDGE)
-        if 0 < len(body) <= MAX_CLAIM and _looks_like_formula(_UNIT.sub("", body)):
+        if 0 < len(body) <= MAX_CLAIM and _looks_like_formula(_UNIT.sub("", body), whole):
             return _chains(body, subject, whole)
     return []
 
@@ -149,10 +158,10 @@ def _trimmed(text: str) -> str:
     return text
 
 
-def _looks_like_formula(text: str) -> bool:
-    """Whether its last side can be read as one; prose cannot."""
+def _looks_like_formula(text: str, whole: bool) -> bool:
+    """Whether it can be read as one (of an equation its last side, unless the whole is wanted); prose cannot."""
     try:
-        parse(_EQUALS.split(text)[-1])
+        parse(text if whole else _EQUALS.split(text)[-1])
     except FormulaError:
         return False
     return True

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from whetstone.tasks.answers import ALTERED, MAX_TEXT, marked
+from whetstone.tasks.segments import ALTERED, MAX_TEXT, marked
 from whetstone.tasks.task import Facts, Problem, Task, Verdict
 
 MAX_EXPRESSION = 200  # characters

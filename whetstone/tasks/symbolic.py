@@ -1,12 +1,12 @@
 r"""Judging answers that are formulas: `judge_symbolic`.
 
-Layers, each able to say no: the candidates of the text (`answers.marked`, LaTeX between dollars, what follows "is" or
+Layers, each able to say no: the candidates of the text (`segments.marked`, LaTeX between dollars, what follows "is" or
 "="); our own parser with its caps (`formula`); exact arithmetic where both are rational (`exact`); and last a child
 process that can be killed (`equality`), which gets trees and never text.
 
 A gold answer that is a plain number is judged by `judge_fraction` alone: "98/2" written out as "28 + 21" is no answer
 there. Where the gold answer is a formula, every equal formula is right, also the question's own: a task that asks to
-simplify must look at the form itself.
+expand or to factor says so (`form`), one that asks to simplify must look at the form itself.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ import importlib.util
 import re
 import threading
 from fractions import Fraction
+from typing import get_args
 
 from whetstone.errors import UsageError
 from whetstone.sandbox.worker import Worker, WorkerDied, WorkerRaised, WorkerTimeout, python_command
-from whetstone.tasks.answers import MAX_TEXT, judge_fraction
+from whetstone.tasks.answers import judge_fraction
 from whetstone.tasks.claims import UNREADABLE_CLAIM, Claim, claims
 from whetstone.tasks.exact import exact, measure
+from whetstone.tasks.forms import Form, has_form
 from whetstone.tasks.formula import Tree, parse, variables
 from whetstone.tasks.notation import FormulaError
+from whetstone.tasks.segments import MAX_TEXT
 from whetstone.tasks.task import Verdict
 
 SECONDS = 3.0  # of one comparison; less than a user's `check` may take in all
@@ -54,15 +57,18 @@ class SymbolicJudge:
         self.last_error = ""
         self._worker = Worker(python_command("whetstone.tasks.equality"), memory=memory)
 
-    def __call__(self, text: str, gold: str) -> Verdict:
+    def __call__(self, text: str, gold: str, form: Form = "any") -> Verdict:
         """Whether `text` gives exactly one answer and it equals `gold`, a number, formula, relation or list as text or
         LaTeX.
 
         RIGHT only where equality is proved. TIMEOUT when the comparison was killed, ERROR when it failed or came to
-        no result (why: `last_error`). Raises UsageError for a gold answer that cannot be read.
+        no result (why: `last_error`). Raises UsageError for a gold answer that cannot be read or a
+        form that does not exist.
         """
         if _LITERAL.fullmatch(gold.strip()) and not re.search(r"/\s?0+$", gold.strip()):
             return judge_fraction(text, Fraction(gold.replace("−", "-").replace(" ", "")))
+        if form not in get_args(Form):
+            raise UsageError(f"there is no form {form!r} of a formula; choose one of {', '.join(get_args(Form))}")
         try:
             wanted = parse(gold)
             _require_bounded(wanted)
@@ -71,7 +77,7 @@ class SymbolicJudge:
         if len(text) > MAX_TEXT:
             return Verdict.NO_ANSWER
         try:
-            return self._judge(claims(text, whole=wanted[0] == "rel"), wanted)
+            return self._judge(claims(text, whole=wanted[0] == "rel"), wanted, form)
         except _Hung as error:
             self.last_error = str(error)
             return Verdict.TIMEOUT
@@ -83,7 +89,7 @@ class SymbolicJudge:
         """Stop the child process; the next use starts another."""
         self._worker.close()
 
-    def _judge(self, found: list[Claim], wanted: Tree) -> Verdict:
+    def _judge(self, found: list[Claim], wanted: Tree, form: Form) -> Verdict:
         try:
             finals, between = _read(found, wanted)
         except FormulaError:
@@ -93,7 +99,9 @@ class SymbolicJudge:
         try:
             if not all(self._equal(wanted, tree) for tree in finals):
                 return Verdict.WRONG if len(finals) == 1 else Verdict.NO_ANSWER
-            return Verdict.RIGHT if all(self._equal(wanted, tree) for tree in between) else Verdict.NO_ANSWER
+            if not all(self._equal(wanted, tree) for tree in between):
+                return Verdict.NO_ANSWER
+            return Verdict.RIGHT if all(has_form(tree, form, wanted) for tree in finals) else Verdict.WRONG
         except FormulaError:  # beyond what is compared
             return Verdict.NO_ANSWER
 
@@ -153,16 +161,17 @@ _shared: SymbolicJudge | None = None
 _sharing = threading.Lock()
 
 
-def judge_symbolic(text: str, gold: str) -> Verdict:
+def judge_symbolic(text: str, gold: str, form: Form = "any") -> Verdict:
     """The answer is one formula equal to `gold` ("pi/2", "\\frac{x^2}{2} + C", "(1, 2]", "y = 2x + 1").
 
+    `form`: "expanded" or "factored" where the question asks for it; an equal formula of another form is wrong.
     Needs the extra `symbolic`. All callers share one child process. See `SymbolicJudge`.
     """
     global _shared
     with _sharing:
         if _shared is None:
             _shared = SymbolicJudge()
-    return _shared(text, gold)
+    return _shared(text, gold, form)
 
 
 def _read(found: list[Claim], wanted: Tree) -> tuple[list[Tree], list[Tree]]:
