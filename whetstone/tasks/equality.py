@@ -60,7 +60,7 @@ def compare(gold: Sequence[Any], answer: Sequence[Any]) -> str:
         return DIFFERENT
     if not sampled.pairs:
         return UNDECIDED
-    return EQUAL if _proved(left, right, sampled.positive) else UNDECIDED
+    return EQUAL if _confirmed(left, right, sampled.positive) else UNDECIDED
 
 
 def compare_relations(operator: str, gold: Sequence[Any], answer: Sequence[Any]) -> str:
@@ -217,7 +217,7 @@ def _root(value: Any, index: int) -> Any:
     return mpmath.root(value, index)
 
 
-def _proved(left: Tree, right: Tree, positive: bool) -> bool:
+def _confirmed(left: Tree, right: Tree, positive: bool) -> bool:
     """Whether sympy or math-verify finds the two the same; asked only after arithmetic could not tell them apart."""
     gold, answer = _build(left, positive), _build(right, positive)
     difference = gold - answer

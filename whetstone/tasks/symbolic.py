@@ -61,9 +61,9 @@ class SymbolicJudge:
         """Whether `text` gives exactly one answer and it equals `gold`, a number, formula, relation or list as text or
         LaTeX.
 
-        RIGHT only where equality is proved. TIMEOUT when the comparison was killed, ERROR when it failed or came to
-        no result (why: `last_error`). Raises UsageError for a gold answer that cannot be read or a
-        form that does not exist.
+        RIGHT only where arithmetic with many digits finds no difference and sympy or math-verify finds the two equal.
+        TIMEOUT when the comparison was killed, ERROR when it failed or came to no result (why: `last_error`). Raises
+        UsageError for a gold answer that cannot be read or a form that does not exist.
         """
         if _LITERAL.fullmatch(gold.strip()) and not re.search(r"/\s?0+$", gold.strip()):
             return judge_fraction(text, Fraction(gold.replace("−", "-").replace(" ", "")))
