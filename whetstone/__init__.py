@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from whetstone.sharpen.run import Run
     from whetstone.tasks.answers import judge_fraction, judge_integer, judge_integers, judge_text, judge_words
     from whetstone.tasks.registry import load_task
+    from whetstone.tasks.symbolic import judge_symbolic
     from whetstone.tasks.task import Problem, PromptStyle, Task, Verdict
 
 _HOME = {
@@ -39,6 +40,7 @@ _HOME = {
     "judge_integers": "tasks.answers",
     "judge_words": "tasks.answers",
     "judge_text": "tasks.answers",
+    "judge_symbolic": "tasks.symbolic",
     "load_task": "tasks.registry",
     "load": "models.loading",
     "Engine": "engine.engine",
@@ -71,6 +73,7 @@ __all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
     "judge_integers",
     "judge_words",
     "judge_text",
+    "judge_symbolic",
     "load_task",
     "load",
     "sample",

@@ -11,7 +11,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from whetstone.tasks.answers import (
-    MAX_TEXT,
     final_words,
     judge_fraction,
     judge_integer,
@@ -19,6 +18,7 @@ from whetstone.tasks.answers import (
     judge_text,
     judge_words,
 )
+from whetstone.tasks.segments import MAX_TEXT
 from whetstone.tasks.task import Verdict
 
 RIGHT, WRONG, NO_ANSWER = Verdict.RIGHT, Verdict.WRONG, Verdict.NO_ANSWER
@@ -271,3 +271,31 @@ def test_two_words_are_no_vote() -> None:
     assert final_words("Answer: mipnag\nAnswer: zupdok") is None and final_words("") is None
     assert final_words("Answer: mipnag zupdok") == final_words("mipnag, zupdok") != final_words("zupdok mipnag")
     assert final_words(" ".join(["mipnag"] * 25)) is None
+
+
+# Each of these once passed for "2": the number is only a part of what is said.
+PARTS = [
+    "\\sin(\\pi/2)", "\\pi/2", "2\\pi", "2 pi", "\\frac{\\pi}{2}", "\\frac{x}{2}", "2 + x", "x + 2", "x/2", "2/x",
+    "2 * x", "2*x", "x*2", "x * 2", "2 × x", "2 \\cdot \\pi", "log 2", "\\log 2", "\\ln 2", "2\\%", "2 tens",
+    "2 hundreds",
+    "2 thirds", "2 - x", "x - 2", "about 2", "around 2", "nearly 2", "almost 2", "over 2", "2 or so", "2 or more",
+    "anything but 2", "everything except 2", "instead of 2", "2 is false", "false: 2", "- 2", "= - 2", "$2\\sqrt{x}$",
+    "\\pm 2", "\\neq 2", "\\approx 2", "2 + \\pi", "(2 + x)", "2(x)", "2(x+1)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PARTS)
+def test_a_number_that_is_a_part_of_something_is_no_answer(text: str) -> None:
+    for said in (text, f"The answer is {text}.", f"\\boxed{{{text}}}", f"x = {text}"):
+        assert judge_integer(said, 2) is not RIGHT, said
+        assert judge_fraction(said, Fraction(2)) is not RIGHT, said
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["*2*", "**2**", "is *2* apples", "**2** apples", "2 - which is even", "2 - a prime", "2 apples/oranges", "2 km/h",
+     "A + B = 2", "x + 1 = 2", "\\text{total} = 2", "2 \\text{ apples}", "\\left(2\\right)", "\\quad 2", "$2$ dollars",
+     "The tenth number is 2", "2 times"],
+)  # fmt: skip
+def test_a_number_beside_harmless_signs_is_read(text: str) -> None:
+    assert judge_integer(text, 2) is RIGHT

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.adversarial import bank
 from whetstone.errors import UsageError
 from whetstone.tasks import forms
+from whetstone.tasks.adversarial import Hostile, bank
 from whetstone.tasks.arithmetic import Addition
 from whetstone.tasks.gym.child import Host
 from whetstone.tasks.gym.table import REFUSED, SUPPORTED, listing
@@ -37,6 +37,16 @@ def seeds(count: int, start: int = 0) -> list[str]:
 
 def judged(name: str, made: dict[str, Any], text: str) -> Verdict:
     return SUPPORTED[name].judge(forms.without_echo(text, made["question"]), made["gold"], made["details"])
+
+
+class Stated(Addition):
+    """Only says what is right: the bank's wrong answers are made from it."""
+
+    def __init__(self, gold: str) -> None:
+        self.gold_text = gold
+
+    def answer(self, problem: Problem) -> str:
+        return self.gold_text
 
 
 def test_every_generator_is_in_one_of_the_tables() -> None:
@@ -76,9 +86,9 @@ HOSTILE = {generator.judge: name for name, generator in reversed(SUPPORTED.items
 def test_no_answer_of_the_bank_is_right(name: str) -> None:
     level = host(name).describe()["levels"][0]
     made, *others = [host(name).make(seed, level) for seed in seeds(8, start=40)]
-    wrong = [each["gold"] for each in others if judged(name, made, each["gold"]) is W][:3]
+    wrong = [Hostile("wrong", each["gold"]) for each in others if judged(name, made, each["gold"]) is W][:3]
     problem = Problem(made["question"], {"about": made["about"]}, f"gym:{name}", level, "5e" * 16)
-    for text in bank(Addition(), problem, made["gold"], wrong):
+    for text in (hostile.text for hostile in (*wrong, *bank(Stated(made["gold"]), problem))):
         said = text.strip().casefold().removeprefix("class a: ").removeprefix("while true: ")  # mahjong's "pass"
         if said != made["gold"].casefold():
             assert judged(name, made, text) is not R, text[:200]

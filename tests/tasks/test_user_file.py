@@ -71,6 +71,9 @@ class BadClosed(Grouped):
 class BadSource(Grouped):
     def source(self, problem): return "7"
 
+class Coder(Fine):
+    needs_code_execution = True
+
 class BadWorked(Fine):
     def worked(self, problem): return 7
 
@@ -287,6 +290,16 @@ def test_judge_turns_a_failing_check_into_a_verdict() -> None:
     assert judge(task, one(task), "x") is Verdict.ERROR and "KeyError" in task.last_error
     assert len(task.version) == 12 and task.name == "inprocess" and task.default_level == 1
     assert as_verdict(True) is Verdict.RIGHT and as_verdict("timeout") is Verdict.TIMEOUT
+
+
+def test_a_task_that_runs_a_models_code_is_refused(load: Load) -> None:
+    class Coder(InProcess):
+        needs_code_execution = True
+
+    with pytest.raises(UsageError, match="run code that a model wrote"):
+        judge(Coder(), Problem("q", {}), "print(1)")
+    with pytest.raises(UsageError, match=r"'coder' wants to run code that a model wrote"):
+        load("Coder")
 
 
 def test_facts_must_be_json() -> None:

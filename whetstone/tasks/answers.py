@@ -12,14 +12,25 @@ for 2^-99, substring credit.)
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
+from whetstone.tasks.segments import (
+    ALTERED,
+    MAX_TEXT,
+    REVOKED,
+    SENTENCE_END,
+    TAG,
+    bare,
+    cut,
+    introduced,
+    marked,
+)
 from whetstone.tasks.task import Verdict
 
-MAX_TEXT = 20_000  # characters; a longer text is no answer
 MAX_DIGITS = 400  # of one number
+MAX_NUMBERS = 500  # in one segment; more are no answer
 
 Candidates = set[Hashable]
 Reader = Callable[[str], Candidates]
@@ -35,35 +46,43 @@ class _Unreadable:
 UNREADABLE = _Unreadable()
 
 # All patterns are linear: one way to match, bounded repeats or possessive ones.
-_MARK = re.compile(r"\banswers?\b[^.\n=:]{0,60}?(?:\b(?:is|are)\b\s{0,3}:?|:|=)", re.IGNORECASE)
-_SENTENCE_END = re.compile(
-    r"(?:[.!?;]++(?=\s|$)|\n)(?!\s{0,8}(?:or|and|maybe|perhaps|possibly|alternatively|actually|wait|no|but)\b)",
-    re.IGNORECASE,
-)
 _CLAUSE_END = re.compile(r"[.,;:!?](?=\s|$)|\n")
 _CONCLUDES = re.compile(r"(?<![!<>~≈=])==?(?!=)|\b(?:is|are|equals)\b", re.IGNORECASE)
+_DENIED = re.compile(r"\s*(?:wrong|false|incorrect|untrue|not|mistaken)\b", re.IGNORECASE)  # "x = 48 is false"
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
-_TAG = re.compile(r"</?[A-Za-z]{1,12}>")
 _RUN = re.compile(r"(?:(?<![\w.])\.(?=[0-9]))?\w+(?:[.,]\w+)*")
 _RUN_NO_COMMA = re.compile(r"(?:(?<![\w.])\.(?=[0-9]))?\w+(?:\.\w+)*")
 _INTEGER = re.compile(r"[0-9]+")
 _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 _DECIMAL = re.compile(r"[0-9]*\.[0-9]+")
-# Words that change what the number beside them says. "The answer is not 49" does not answer 49.
-_ALTERED = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|wrong|incorrect|approximately|roughly|at (?:least|most)|minus|"
-    r"negative|(?:more|less|fewer|greater|other|bigger|smaller) than|hundred|thousand|million|billion|dozen|"
-    r"squared|cubed|factorial|percent|twice|double|half)\b|n['’]t\b",
+# What makes a number a part of a formula; other LaTeX commands only set type.
+_FORMULA = re.compile(
+    r"\b(?:pi|sqrt|log|ln|sin|cos|tan)\b|"
+    r"\\(?:sqrt|log|ln|exp|sin|cos|tan|cot|arc|infty|theta|alpha|beta|binom|sum|prod|int|%)"
+)
+_BAD_BEFORE = re.compile(
+    r"(?:[<>~≈≤≥≠±√^–]|[!<>~≈]=|\}\s?\{|[-−]\s{1,3})\s*$|[A-Za-z)\]}]\s?[+/×·÷]\s{0,3}$|\w(?:\*| \* )$|"
+    r"\b(?:about|around|nearly|almost|over|under|above|below|beyond|near|up to|circa|ca\.|except|without|but|"
+    r"instead of|before|after)\s+$",
     re.IGNORECASE,
 )
-_BAD_BEFORE = re.compile(r"(?:[<>~≈≤≥≠±√^–]|[!<>~≈]=)\s*$")
 _CALL_BEFORE = re.compile(r"(\w+)[({]\s*$")
-_HARMLESS_CALLS = {"boxed", "fbox", "text", "textbf", "mathbf", "mathrm", "bf"}  # LaTeX that only sets type
-_BAD_AFTER = re.compile(r"\s{0,2}[%^‰±²³]|\+|-[A-Za-z]")
+_HARMLESS_CALLS = {"boxed", "fbox", "text", "textbf", "mathbf", "mathrm", "bf", "left"}  # LaTeX that only sets type
+_BAD_AFTER = re.compile(
+    r"\s{0,2}\\?[%^‰±²³]|[\u0300-\u036f\u20d0-\u20ff\ufe0f]|\s?\|\s?[-+*/]|\+|-[A-Za-z]|\s{0,3}[+/×·÷]\s{0,3}[A-Za-z(\\√]|"
+    r"(?:\*| \* )[A-Za-z(]|\s{1,3}[-−]\s[b-hj-z]\b|\s{1,3}or (?:so|more|less)\b|\([a-z]\s?[-+*/^)]"
+)
 _OPERATOR = re.compile(r"(?:[-+*/^×÷·−%xX]|\\(?:times|div|cdot))[-+−*/]{0,2}")
 _SLASH_GAP = re.compile(r"\s{0,3}/\s{0,3}")
 _LIST_GAP = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+")
-_FRAC = re.compile(r"\\[dt]?frac\s?\{\s?([-+−]?[0-9]{1,400})\s?\}\s?\{\s?([0-9]{1,400})\s?\}")
+_FRAC = re.compile(  # alone: nothing that it is multiplied with stands beside it
+    r"(?<![A-Za-z0-9)}])\\[dt]?frac(?:\s?\{\s?([-+−]?[0-9]{1,400})\s?\}\s?\{\s?([0-9]{1,400})\s?\}|([0-9])([0-9]))"
+    r"(?![0-9A-Za-z({]|\\(?!text|quad|right|[)\],;:! ]))"
+)
+_UNIT_POWER = re.compile(
+    r"(?:\\text\s?\{[^{}]{0,20}\}|\b(?:[cmk]?m|ft|in|inch|inches|units?))\s?(?:\^\s?\{?[23]\}?|[²³])"
+)
+_MORE = re.compile(r"\s{0,3},?\s{0,3}(?:\.\.|…|etc|\\[lc]?dots)")
 _BRACKETED = re.compile(r"\[([^\[\]]*+)\]")
 _SIGNED = re.compile(r"([-+−]?)([0-9]{1,400})")
 _WORD_TRIM = "\"'`“”‘’«».,;:!?()[]{}<>*_#$-–—|\\"
@@ -83,7 +102,7 @@ def judge_fraction(text: str, gold: Fraction) -> Verdict:
 
 def judge_integers(text: str, gold: Sequence[int]) -> Verdict:
     """The answer is one list of at least two integers, in brackets or separated by commas, in this order."""
-    return _verdict(_candidates(text, _read_lists, _SENTENCE_END), tuple(gold))
+    return _verdict(_candidates(text, _read_lists, SENTENCE_END), tuple(gold))
 
 
 def final_number(text: str) -> str | None:
@@ -96,7 +115,7 @@ def final_number(text: str) -> str | None:
 
 def final_list(text: str) -> str | None:
     """The one list that `judge_integers` would judge; None where it would find no list or several."""
-    found = _candidates(text, _read_lists, _SENTENCE_END)
+    found = _candidates(text, _read_lists, SENTENCE_END)
     return None if len(found) != 1 or UNREADABLE in found else str(found.pop())
 
 
@@ -117,38 +136,28 @@ def final_words(text: str, longest: int = 24) -> str | None:
 
 
 def judge_text(text: str, gold: str) -> Verdict:
-    """The answer is a short text: what is marked, else everything. Case, outer space and outer punctuation do
-    not count.
+    """The answer is a short text: what is marked, else what its only colon or "is" introduces, else everything. Case,
+    outer space and outer punctuation do not count.
     """
-    if len(text) > MAX_TEXT:
+    if len(text) > MAX_TEXT or REVOKED.search(text):
         return Verdict.NO_ANSWER
-    for segments in (marked(text), [text]):
-        found: Candidates = {trimmed for segment in segments if (trimmed := _trim(segment))}
+    for segments in (marked(text), introduced(bare(text)), [text]):
+        found: Candidates = {trimmed for segment in segments if (trimmed := _trim(bare(segment)))}
         if found:
             return _verdict(found, _trim(gold))
     return Verdict.NO_ANSWER
-
-
-def marked(text: str) -> list[str]:
-    """The segments that the text marks as its answer (place 1 above), each cut at the end of its sentence."""
-    segments = [*_between_tags(text), *_boxed(text)]
-    marks = list(_MARK.finditer(text))
-    for i, mark in enumerate(marks):
-        end = marks[i + 1].start() if i + 1 < len(marks) else len(text)
-        segments.append(_cut(text[mark.end() : end].lstrip(" \t\r\n*_"), _SENTENCE_END))
-    return [segment for segment in segments if segment.strip()]
 
 
 def _word_candidates(text: str, longest: int) -> Candidates:
     """Each different sequence of at most `longest` words that may be the answer, casefolded."""
 
     def read(segment: str) -> Candidates:
-        words = tuple(word for raw in re.split(r"[\s,]+", segment) if (word := raw.strip(_WORD_TRIM).casefold()))
+        words = tuple(word for raw in re.split(r"[\s,]+", bare(segment)) if (word := raw.strip(_WORD_TRIM).casefold()))
         return {words} if 0 < len(words) <= longest else set()
 
-    if len(text) > MAX_TEXT:
+    if len(text) > MAX_TEXT or REVOKED.search(text):
         return set()
-    for segments in (marked(text), _introduced(text), [text]):
+    for segments in (marked(text), introduced(bare(text)), [text]):
         found = {candidate for segment in segments for candidate in read(segment)}
         if found:
             return found
@@ -156,7 +165,7 @@ def _word_candidates(text: str, longest: int) -> Candidates:
 
 
 def _candidates(text: str, read: Reader, clause_end: re.Pattern[str] = _CLAUSE_END) -> Candidates:
-    if len(text) > MAX_TEXT:
+    if len(text) > MAX_TEXT or REVOKED.search(text):
         return set()
     found: Candidates = set()
     for segment in marked(text):
@@ -170,49 +179,8 @@ def _verdict(found: Candidates, gold: Hashable) -> Verdict:
     return Verdict.RIGHT if gold in found else Verdict.WRONG
 
 
-def _cut(text: str, end: re.Pattern[str]) -> str:
-    match = end.search(text)
-    return text[: match.start()] if match else text
-
-
 def _trim(text: str) -> str:
     return " ".join(text.split()).strip(_WORD_TRIM + " ").casefold()
-
-
-def _between_tags(text: str) -> Iterable[str]:
-    lowered, at = text.lower(), 0
-    if len(lowered) != len(text):  # lower() can lengthen exotic letters; positions would no longer agree
-        lowered = text
-    while (start := lowered.find("<answer>", at)) >= 0:
-        end = lowered.find("</answer>", start)
-        if end < 0:
-            return
-        yield text[start + len("<answer>") : end]
-        at = end
-
-
-def _boxed(text: str) -> Iterable[str]:
-    r"""The contents of outermost \boxed{...}, braces matched by counting."""
-    at = 0
-    while (start := text.find("\\boxed{", at)) >= 0:
-        depth, start = 1, start + len("\\boxed{")
-        for brace in re.compile(r"[{}]").finditer(text, start):
-            depth += 1 if brace.group() == "{" else -1
-            if depth == 0:
-                yield text[start : brace.start()]
-                at = brace.end()
-                break
-        else:
-            return
-
-
-def _introduced(text: str) -> list[str]:
-    """For words: what follows the text's only colon, else its only "is" or "are"."""
-    for pattern in (r":", r"\b(?:is|are)\b"):
-        places = list(re.finditer(pattern, text, re.IGNORECASE))
-        if len(places) == 1:
-            return [text[places[0].end() :]]
-    return []
 
 
 def _concluded(text: str, read: Reader, clause_end: re.Pattern[str]) -> Candidates:
@@ -227,13 +195,15 @@ def _concluded(text: str, read: Reader, clause_end: re.Pattern[str]) -> Candidat
     if last is None:
         return set()
     found = read(after[last])
+    if _DENIED.match("".join(after[last + 1 :])):
+        found.add(UNREADABLE)
     befores = [text[start:end] for start, end in zip(starts, ends, strict=True)][:-1]
     subjects = ["".join(_last_clause(before).split()).lower() for before in befores]
     for i in range(last):
         repeated = subjects[i] in ("", subjects[last])
         chained = _INTEGER.fullmatch(subjects[i + 1].lstrip("-+−")) is not None  # "= 48 = 49"
         if repeated or chained:
-            found |= read(_cut(after[i], clause_end))
+            found |= read(cut(after[i], clause_end))
     return found
 
 
@@ -246,11 +216,11 @@ def _read_numbers(segment: str) -> Candidates:
 
 
 def _read_fractions(segment: str) -> Candidates:
-    return _number_candidates(_FRAC.sub(r" \1/\2 ", segment), fractions=True)
+    return _number_candidates(_FRAC.sub(lambda f: f"{f[1] or f[3]}/{f[2] or f[4]}", segment), fractions=True)
 
 
 def _number_candidates(segment: str, fractions: bool) -> Candidates:
-    segment = _TAG.sub(" ", segment)
+    segment = _UNIT_POWER.sub(" units ", TAG.sub(" ", segment))
     tokens = _number_tokens(segment, _RUN)
     if fractions:
         tokens = _merge_fractions(segment, tokens)
@@ -258,7 +228,7 @@ def _number_candidates(segment: str, fractions: bool) -> Candidates:
     for (_, end, _), (start, _, _) in pairwise(tokens):
         if _in_expression(segment[end:start]):
             found.add(UNREADABLE)
-    if found and _ALTERED.search(segment):
+    if found and (ALTERED.search(segment) or _FORMULA.search(segment)):
         found.add(UNREADABLE)
     return found
 
@@ -266,7 +236,7 @@ def _number_candidates(segment: str, fractions: bool) -> Candidates:
 def _in_expression(gap: str) -> bool:
     """Whether what stands between two numbers makes them parts of one whole: "28 + 21", "(7)(7)", "7, 7"."""
     core = re.sub(r"[\s(){}\[\]]", "", gap)
-    return core == "," or _OPERATOR.fullmatch(core) is not None or (not core and not gap.isspace() and gap != "")
+    return core in (",", ":") or _OPERATOR.fullmatch(core) is not None or (not core and not gap.isspace() and gap != "")
 
 
 Token = tuple[int, int, Hashable]  # start, end, Fraction or UNREADABLE
@@ -285,6 +255,8 @@ def _number_tokens(segment: str, run_pattern: re.Pattern[str]) -> list[Token]:
             tokens.append(_signed_token(segment, run.start(), run.end(), body))
         else:  # "x1", "1e5", "3.1.4", "41,42"
             tokens.append((run.start(), run.end(), UNREADABLE))
+        if len(tokens) > MAX_NUMBERS:
+            return [(0, len(segment), UNREADABLE)]
     return tokens
 
 
@@ -332,7 +304,7 @@ def _read_lists(segment: str) -> Candidates:
     """Bracketed lists of integers, and runs of two or more integers with commas between them outside
     brackets.
     """
-    segment = _TAG.sub(" ", segment)
+    segment = TAG.sub(" ", segment)
     found: Candidates = set()
     for match in _BRACKETED.finditer(segment):
         if any(character.isnumeric() for character in match.group(1)):
@@ -345,9 +317,9 @@ def _read_lists(segment: str) -> Candidates:
         following = tokens[i + 1][0] if i + 1 < len(tokens) else None
         if following is None or not _LIST_GAP.fullmatch(rest, end, following):
             if len(run) > 1:
-                found.add(UNREADABLE if UNREADABLE in run else tuple(run))
+                found.add(UNREADABLE if UNREADABLE in run or _MORE.match(rest, end) else tuple(run))
             run = []
-    if found and _ALTERED.search(segment):
+    if found and ALTERED.search(segment):
         found.add(UNREADABLE)
     return found
 

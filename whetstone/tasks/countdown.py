@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from whetstone.tasks.answers import MAX_TEXT, marked
+from whetstone.tasks.segments import ALTERED, MAX_TEXT, marked
 from whetstone.tasks.task import Facts, Problem, Task, Verdict
 
 MAX_EXPRESSION = 200  # characters
@@ -212,7 +212,8 @@ class Countdown(Task):
                 # A sign, letter or point that touches it would change what it says; "?" is refused.
                 before = segment[max(0, run.start() - 1) : run.start()]
                 after = segment[run.end() : run.end() + 20]
-                if re.search(r"[\w.+*/^-]", before) or re.match(r"[\w^!%]", after):
+                sentence = re.split(r"[.!?;\n]", segment[max(0, run.start() - 80) : run.start()])[-1] + " " + after
+                if re.search(r"[\w.+*/^-]", before) or re.match(r"[\w^!%]", after) or ALTERED.search(sentence):
                     expression += "?"
                 claim = re.match(r"\s{0,3}=\s{0,3}([0-9]{1,9})\b", after)
                 found.setdefault(expression, set()).update(claim.groups() if claim else ())

@@ -13,15 +13,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from whetstone.tasks.answers import (
-    MAX_TEXT,
-    judge_fraction,
-    judge_integer,
-    judge_text,
-    judge_words,
-    marked,
-)
+from whetstone.tasks.answers import judge_fraction, judge_integer, judge_text, judge_words
 from whetstone.tasks.countdown import Countdown
+from whetstone.tasks.segments import MAX_TEXT, marked
 from whetstone.tasks.task import Problem, Verdict
 
 Details: TypeAlias = Mapping[str, Any]  # parts of the generator's metadata that a judge needs

@@ -117,6 +117,7 @@ class Task(ABC):
     max_new_tokens: int = 32
     stratum: str = "A"  # which stratum of a round asks it unless the round says otherwise (docs/rounds.md)
     siblings: int = 1  # how many problems in a row of a stream share a source, at most 256; see keys.Stream
+    needs_code_execution: bool = False  # whether `check` wants to run code that a model wrote: refused (see `judge`)
     last_error: str = ""  # why the most recent verdict was ERROR or TIMEOUT
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -239,8 +240,21 @@ def as_verdict(value: object) -> Verdict:
     raise TypeError(f"check must return a Verdict or a bool, not {type(value).__name__}")
 
 
+def require_no_code_execution(task: Task) -> None:
+    """Raises UsageError for a task whose check wants to run a model's code: the sandbox has no walls for that yet."""
+    if task.needs_code_execution:
+        raise UsageError(
+            f"task {task.name!r} wants to run code that a model wrote, which is refused until the sandbox can hold "
+            "it. Judge what the code would print, or drop needs_code_execution if check never runs the text"
+        )
+
+
 def judge(task: Task, problem: Problem, text: str) -> Verdict:
-    """`task.check`, never raising: a check that fails is Verdict.ERROR, its reason in `task.last_error`."""
+    """`task.check` as a verdict: a check that fails is Verdict.ERROR, its reason in `task.last_error`.
+
+    Raises UsageError, and nothing else, for a task that wants to run a model's code.
+    """
+    require_no_code_execution(task)
     try:
         return as_verdict(task.check(problem, text))
     except Exception as error:  # the boundary where any failure of a task's own code becomes a verdict

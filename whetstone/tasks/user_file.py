@@ -16,7 +16,7 @@ from typing import Any
 
 from whetstone.errors import UsageError
 from whetstone.sandbox.worker import Worker, WorkerDied, WorkerRaised, WorkerTimeout, python_command, serve
-from whetstone.tasks.task import Facts, Problem, PromptStyle, Task, Verdict, as_verdict
+from whetstone.tasks.task import Facts, Problem, PromptStyle, Task, Verdict, as_verdict, require_no_code_execution
 
 LOAD_SECONDS = 60.0  # importing the file may import large libraries
 SAMPLE_SECONDS = 10.0
@@ -162,6 +162,7 @@ class _Host:
             "styles": [asdict(style) for style in task.styles().values()],
         }
         whole = all(type(n) is int for n in (*task.levels, task.max_new_tokens))
+        require_no_code_execution(task)
         _require(whole and len(task.levels) > 0, self.path, "levels and max_new_tokens", "integers")
         _require(task.default_level in task.levels, self.path, "default_level", "one of its levels")
         roomy = all(type(style.reasoning) is int and style.reasoning >= 0 for style in task.styles().values())

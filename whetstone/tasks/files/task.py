@@ -13,9 +13,10 @@ from typing import Any
 
 from whetstone.errors import UsageError
 from whetstone.tasks import forms
-from whetstone.tasks.answers import MAX_TEXT, final_number
+from whetstone.tasks.answers import final_number
 from whetstone.tasks.files.rows import SUFFIXES, fingerprint, rows
 from whetstone.tasks.files.shapes import LETTERS, Columns, Item, Shape
+from whetstone.tasks.segments import MAX_TEXT
 from whetstone.tasks.task import Facts, Problem, PromptStyle, Task, Verdict
 
 FIXED = "fixed items: nothing keeps them out of training"
