@@ -25,9 +25,6 @@ def neighbours(problem: Problem, gold: str) -> list[str]:
         items = gold.split(separator)
         others = [items[::-1], items[1:], items[:-1], [*items, items[-1]], [items[1], items[0], *items[2:]]]
         return [separator.join(other) for other in others]
-    if problem.task == "walker":
-        x, y = map(int, gold.split(", "))
-        return [f"{x + 1}, {y}", f"{x}, {y - 1}", f"{x}, {y}, 0", f"{y + 100}, {x}", f"{x}, 1{abs(y)}"]
     if not gold.lstrip("-").isdigit():
         return [f"{gold}e", gold[1:] + "e", f"{gold} {gold}", f"e{gold}", f"un{gold} {gold}", f"not {gold}"]
     number = int(gold)
