@@ -217,7 +217,7 @@ def machine(text: str) -> str:
         "push": r"puts the number|lays a plate|write the number",
         "+": r"their sum",
         "*": r"their product",
-        "-": r"minus",
+        "-": r"lower (?:one|number) minus the top|second last minus the last",
         "copy": r"another copy|same number as|once more",
         "exchange": r"exchanges|change places",
     }
