@@ -202,13 +202,13 @@ def walker(text: str) -> str:
         found(r"(?:looks|to the|faces) (north|east|south|west)\.", text)
     ]
     rules = dict(re.findall(rf"({NAME}): the \w+ (turns \w+|goes [0-9]+ \w+)", text))
-    for name in words(found(r"(?:commands|shouts|does) ([a-z, ]+?)(?:\. Where|, one after|, in this)", text)):
+    for name in words(found(r"(?:commands|shouts|does) ([a-z, ]+?)(?:\. At which|, one after|, in this)", text)):
         _, what, *way = rules[name].split()
         if what in ("left", "right"):
             heading *= 1j if what == "left" else -1j
         else:
             place += heading * int(what) * (1 if way == ["forward"] else -1)
-    return f"{int(place.real)}, {int(place.imag)}"
+    return str(int(place.real if found(r"At which ([xy])", text) == "x" else place.imag))
 
 
 def machine(text: str) -> str:
@@ -217,7 +217,7 @@ def machine(text: str) -> str:
         "push": r"puts the number|lays a plate|write the number",
         "+": r"their sum",
         "*": r"their product",
-        "-": r"minus",
+        "-": r"lower (?:one|number) minus the top|second last minus the last",
         "copy": r"another copy|same number as|once more",
         "exchange": r"exchanges|change places",
     }

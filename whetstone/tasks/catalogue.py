@@ -34,7 +34,7 @@ then. D: reading, here in its offline form, documents about worlds that never we
 **Worlds** (stratum C) tell one problem in one of three wordings, chosen by the seed; `Problem.cluster` is the wording's
 name, and neither the facts nor the id know it. Where an answer is one of the words shown (combining, automaton,
 kinship), every one of them is the result of equally many rules, and a guess among them earns between a seventh and a
-fifth: that, not the last column, is the blind baseline of a model that knows what kind of word is wanted.
+quarter: that, not the last column, is the blind baseline of a model that knows what kind of word is wanted.
 
 **Fiction** (stratum D) shows a document of 80 to 250 words and asks one thing. Four problems in a row of a stream share
 a document, whose hash is their `cluster`: intervals must count documents. A model that picks any person or town of the

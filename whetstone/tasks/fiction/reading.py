@@ -24,7 +24,7 @@ class Fiction(Telling, Asking, Task):
     levels = (1, 2, 3, 4)
     siblings = 4
     stratum = "D"
-    max_new_tokens = 16
+    max_new_tokens = 32
     sizes = ((2, 4), (3, 5), (3, 5), (4, 5))  # houses and people
     needed = (1, 1, 2, 3)  # facts for one answer
 

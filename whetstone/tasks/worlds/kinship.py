@@ -11,15 +11,17 @@ from whetstone.tasks.worlds.world import Solution, WordWorld
 
 
 class Kinship(WordWorld):
-    """Level n: n relations in a row among 6, 6, 7 or 7 people; from level 3 on one of them is made of two others."""
+    """Level n: n relations in a row among 5, 6, 7 or 7 people, who have one relation, from level 2
+    on two, and from level 3 on a third that is made of both.
+    """
 
     wordings = ("village", "court", "guild")
     instruction = "Reply with the name only."
 
     def draw(self, rng: random.Random, level: int) -> dict[str, Any]:
-        size = (6, 6, 7, 7)[level - 1]
+        size = (5, 6, 7, 7)[level - 1]
         names = self.invented(rng, size + 3)
-        people, relations, made = [name.capitalize() for name in names[:size]], names[size:-1], names[-1]
+        people, relations, made = [name.capitalize() for name in names[:size]], names[size:-1][:level], names[-1]
         while True:
             bonds = {relation: self._bonds(rng, people) for relation in relations}
             facts: dict[str, Any] = {"bonds": bonds, "made": {}}

@@ -73,7 +73,7 @@ class Combining(WordWorld):
 
     wordings = ("table", "paints", "tribe")
     instruction = "Reply with the letter only."
-    max_new_tokens = 8
+    max_new_tokens = 24
     letters = "bcdfghjklmnpqrstvwz"
 
     def draw(self, rng: random.Random, level: int) -> dict[str, Any]:

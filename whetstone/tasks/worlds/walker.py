@@ -6,11 +6,11 @@ import random
 from typing import Any
 
 from whetstone.tasks.task import Facts
-from whetstone.tasks.worlds.world import PairWorld, Solution
+from whetstone.tasks.worlds.world import IntegerWorld, Solution
 
 
-class Walker(PairWorld):
-    """Level n: the place after 1, 3, 5 or 8 commands; from level 2 on commands turn, too."""
+class Walker(IntegerWorld):
+    """Level n: one coordinate of the place after 1, 3, 5 or 8 commands; from level 2 on commands turn, too."""
 
     wordings = ("robot", "ship", "beetle")
     headings = ("north", "east", "south", "west")
@@ -28,30 +28,32 @@ class Walker(PairWorld):
                 "start": [rng.randint(0, 9), rng.randint(0, 9)],
                 "heading": rng.choice(self.headings),
                 "program": [rng.choice(names) for _ in range((1, 3, 5, 8)[level - 1])],
+                "axis": rng.choice("xy"),
             }
-            if self.solve(facts).answer != "{}, {}".format(*facts["start"]):
+            far = [rule.get("forward", rule.get("back", 0)) for rule in commands.values()]
+            if int(self.solve(facts).answer) not in (*facts["start"], *far):  # nothing that the question states
                 return facts
 
     def told(self, facts: Facts, wording: str) -> str:
         (x, y), heading = facts["start"], facts["heading"]
-        program = ", ".join(facts["program"])
+        program, axis = ", ".join(facts["program"]), facts["axis"]
         who, opening, asked = {
             "robot": (
                 "the robot",
                 f"A robot starts at x = {x}, y = {y} and looks {heading}. North makes y larger, east makes x larger.",
-                f"It gets the commands {program}. Where does it stand then? Give x and y.",
+                f"It gets the commands {program}. At which {axis} does it stand then?",
             ),
             "ship": (
                 "the ship",
                 f"On a chart, x grows towards the east and y grows towards the north. A ship lies at x = {x}, y = {y}, "
                 f"its bow to the {heading}.",
-                f"The captain shouts {program}, one after the other. At which x and y does the ship end?",
+                f"The captain shouts {program}, one after the other. At which {axis} does the ship end?",
             ),
             "beetle": (
                 "the beetle",
                 f"A beetle sits on squared paper, x = {x} squares east and y = {y} squares north of a corner, "
                 f"and faces {heading}.",
-                f"It does {program}, in this order; beyond the corner numbers are negative. At which x and y does it "
+                f"It does {program}, in this order; beyond the corner numbers are negative. At which {axis} does it "
                 "sit then?",
             ),
         }[wording]
@@ -77,4 +79,4 @@ class Walker(PairWorld):
                 far = rule.get("forward", 0) - rule.get("back", 0)
                 x, y = x + far * self.ways[at][0], y + far * self.ways[at][1]
                 steps.append(f"{name} gets to {x}, {y}")
-        return Solution(steps, f"{x}, {y}")
+        return Solution(steps, str(x if facts["axis"] == "x" else y))
