@@ -21,8 +21,10 @@ from tests.sharpen.sample_report import (
     sample_report,
     sample_twin,
 )
-from whetstone.sharpen.html import render, visible
-from whetstone.sharpen.verdict import direction, findings, percent, signed, verdict_lines, verdict_shares
+from whetstone.evals.page.frame import visible
+from whetstone.evals.page.numbers import percent, signed, verdict_shares
+from whetstone.sharpen.html import render
+from whetstone.sharpen.verdict import direction, findings, verdict_lines
 
 Report = dict[str, Any]
 VOID = {"meta", "br", "link", "img", "input", "hr"}
