@@ -103,15 +103,15 @@ def dots(name: str, rows: Sequence[Dot]) -> str:
     return out[0]
 
 
-def differences(name: str, rows: Sequence[Dot], width: float = WIDTH) -> str:
+def differences(name: str, rows: Sequence[Dot]) -> str:
     """Differences with their intervals around a line at none, the first row at the top."""
     reach = max(0.05, *(abs(row.score[end]) for row in rows for end in ("low", "high")))
-    with drawing(name, width=width, height=0.6 + 0.31 * len(rows)) as (figure, out):
+    with drawing(name, height=0.6 + 0.31 * len(rows)) as (figure, out):
         axes = figure.subplots()
         axes.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (3, 2)), zorder=1)
         _rows(axes, rows, 1.08 * reach)
         axes.set_xlim(-1.05 * reach, 1.05 * reach)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: signed(share)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: signed(share).removesuffix(".0")))
         axes.set_xlabel("points")
     return out[0]
 
@@ -231,7 +231,7 @@ def labels(names: Sequence[str], length: int = 24) -> dict[str, str]:
 
 def dot(axes: Axes, at: float, score: Row, colour: str, label: str | None, flat: bool = False) -> None:
     """A point with its interval at height (flat) or position `at`."""
-    arms = [[score["mean"] - score["low"]], [score["high"] - score["mean"]]]
+    arms = [[max(0.0, score["mean"] - score["low"])], [max(0.0, score["high"] - score["mean"])]]
     common: dict[str, Any] = {
         "color": colour,
         "fmt": "D" if not flat else "o",

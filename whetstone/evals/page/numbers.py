@@ -49,5 +49,5 @@ def verdict_shares(measure: Mapping[str, Any] | None) -> dict[str, float] | None
 
 
 def tied(text: str) -> str:
-    """No line break between a number and its sign: "24.2 %", "p = 0.03", "k = 8"."""
-    return re.sub(r"(?<=\d) (?=%)|(?<=\b[pkn]) (?=[=<] )|(?<=[=<]) (?=\d)", "\u00a0", text)
+    """No line break between a number and its sign: "24.2 %", "p = 0.03", "p 0.03", "k = 8"."""
+    return re.sub(r"(?<=\d) (?=%)|(?<=\b[pkn]) (?=[=<] )|(?<=[=<]) (?=\d)|(?<=\bp) (?=\d)", "\u00a0", text)

@@ -24,7 +24,7 @@ from whetstone.evals.page.figures import (
     percent_axis,
     verdict_bars,
 )
-from whetstone.evals.page.numbers import percent, signed, verdict_shares
+from whetstone.evals.page.numbers import VERDICT_WORDS, percent, signed, verdict_shares
 
 Row = Mapping[str, Any]
 WORDS_COLOURS = {"gain": VERDICT_COLOURS["right"], "loss": VERDICT_COLOURS["wrong"]}
@@ -32,23 +32,30 @@ WORDS_COLOURS = {"gain": VERDICT_COLOURS["right"], "loss": VERDICT_COLOURS["wron
 
 def forest(report: Row) -> str | None:
     """Every declared pair of every stratum: the difference with its interval around a line at none."""
-    short = labels([entrant["name"] for entrant in report["entrants"]], 18)
+    alone = common_before(report) is not None
+    short = labels([entrant["name"] for entrant in report["entrants"]], 24 if alone else 13)
     rows = [
         Dot(
-            f"{stratum['stratum']}: {short[pair['after']]} − {short[pair['before']]}",
+            f"{stratum['stratum']}: {short[pair['after']]}{'' if alone else ' − ' + short[pair['before']]}",
             pair,
             WORDS_COLOURS.get(pair["verdict"], BASE),
-            f"{signed(pair['mean'])}  {pair['verdict']}",
+            f"{signed(pair['mean'])} {pair['verdict'] if pair['verdict'] in WORDS_COLOURS else 'unclear'}",
         )
         for stratum in report["strata"]
         for pair in stratum["pairs"]
     ]
-    return differences("forest", rows, width=9.0) if rows else None
+    return differences("forest", rows) if rows else None
+
+
+def common_before(report: Row) -> str | None:
+    """Whom all pairs compare with, where that is one entrant."""
+    names = {pair["before"] for stratum in report["strata"] for pair in stratum["pairs"]}
+    return names.pop() if len(names) == 1 else None
 
 
 def accuracies(name: str, stratum: Row, controls: Mapping[str, str]) -> str:
     """Entrants as they entered, then baselines. controls: what each entrant is a control for, "" for none."""
-    short = labels(list(stratum["entrants"]))
+    short = labels(list(stratum["entrants"]), 20)
     rows = [
         accuracy_dot(
             f"{short[entrant]} (control)" if controls.get(entrant) else short[entrant],
@@ -113,8 +120,6 @@ def mix_in_words(stratum: Row) -> str:
     parts = []
     for entrant, row in stratum["entrants"].items():
         shares = verdict_shares(row) or {}
-        told = ", ".join(
-            f"{verdict.replace('_', ' ')} {percent(share, 0)}" for verdict, share in shares.items() if share
-        )
-        parts.append(f"{entrant}: {told}")
+        words = (f"{VERDICT_WORDS.get(kind, kind)} {percent(share, 0)}" for kind, share in shares.items() if share)
+        parts.append(f"{entrant}: {', '.join(words)}")
     return "; ".join(parts)

@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from whetstone.evals.page.frame import Facts, clipped, figure, fill
-from whetstone.evals.page.numbers import VERDICTS, accuracy, percent, probability, signed, tied, verdict_shares
+from whetstone.evals.page.numbers import (
+    VERDICT_WORDS,
+    VERDICTS,
+    accuracy,
+    percent,
+    probability,
+    signed,
+    tied,
+    verdict_shares,
+)
 from whetstone.evals.rounds import charts
 
 Row = Mapping[str, Any]
@@ -82,7 +91,7 @@ def _chips(report: Row) -> list[str]:
         f"{_count(samples, 'answer')} to each, {f'at temperature {warmth:g}' if warmth else 'greedy'}",
         f"prompt style “{decoding['style']}”",
         "with a public beacon" if report["beacon"] else "no public beacon",
-        _count(len(report["decisions"]), "decision"),
+        *([_count(len(report["decisions"]), "decision")] if report["decisions"] else []),
     ]
 
 
@@ -90,10 +99,9 @@ def _forest(report: Row) -> dict[str, Any] | None:
     svg = charts.forest(report)
     if svg is None:
         return None
-    caption = (
-        "The first named minus the second, on the same problems, in points. Bars: 95 % intervals. A bar that crosses the "
-        "dashed line does not tell the two apart."
-    )
+    against = charts.common_before(report)
+    which = "The first named minus the second" if against is None else f"Each minus {against}"
+    caption = f"{which}, on the same problems, in points. Bars: 95 % intervals. Unclear: not distinguishable."
     alt = "; ".join(report["verdict"])
     return figure("forest", "Each declared pair", svg, caption, "", alt=f"Differences with intervals: {alt}")
 
@@ -201,8 +209,8 @@ def _accuracies(stratum: Row, controls: Mapping[str, str]) -> dict[str, Any]:
         ]
         for entrant, row in stratum["entrants"].items()
     ]
-    rows += [[words, *_interval(score), "–", "–", "–", "–", "–"] for words, score in stratum["baselines"].items()]
-    return {"title": "Accuracy", "note": "", "head": head, "rows": rows}
+    rows += [[words, *_interval(score), *[""] * 5] for words, score in stratum["baselines"].items()]
+    return {"title": "Accuracy", "note": "", "head": head, "rows": rows, "words": (7, 8)}
 
 
 def _interval(score: Row) -> list[str]:
@@ -230,14 +238,14 @@ def _pair_table(stratum: Row) -> dict[str, Any]:
             f"{signed(pair['low'])} to {signed(pair['high'])}",
             tied(probability(pair["p_holm"])),
             pair["test"],
-            "{} , {}".format(*pair["discordant"]).replace(" ,", ","),
+            "{}, {}".format(*pair["discordant"]),
             f"{100 * pair['minimum_detectable']:.1f}",
             pair["verdict"],
         ]
         for pair in stratum["pairs"]
     ]
     note = "In points, on the same problems. Gained and lost: problems on which the first named did better, and worse."
-    return {"title": "Pairs", "note": note, "head": head, "rows": rows}
+    return {"title": "Pairs", "note": note, "head": head, "rows": rows, "words": (4, 7)}
 
 
 def _verdict_table(stratum: Row) -> dict[str, Any]:
@@ -246,8 +254,8 @@ def _verdict_table(stratum: Row) -> dict[str, Any]:
         for entrant, row in stratum["entrants"].items()
         if verdict_shares(row)
     ]
-    head = ["", *(verdict.replace("_", " ") for verdict in VERDICTS)]
-    return {"title": "Verdicts, in answers", "note": "", "head": head, "rows": rows}
+    head = ["", *(VERDICT_WORDS.get(verdict, verdict) for verdict in VERDICTS)]
+    return {"title": "Verdicts, in answers", "note": "", "head": head, "rows": rows, "words": ()}
 
 
 def _parts(stratum: Row) -> dict[str, Any]:
@@ -260,7 +268,7 @@ def _parts(stratum: Row) -> dict[str, Any]:
             cells = ["no problem left" if score is None else tied(accuracy(score)) for score in scores]
             n = next((score["n"] for score in scores if score is not None), 0)
             rows.append([f"{part['task']} level {part['level']}", str(n), *cells])
-    return {"title": "Task by task", "note": "", "head": ["", "n", *names], "rows": rows}
+    return {"title": "Task by task", "note": "", "head": ["", "n", *names], "rows": rows, "words": ()}
 
 
 # -- who, and from where -------------------------------------------------------------------------------------
