@@ -94,7 +94,10 @@ def full_report() -> Report:
     names = [entrant["name"] for entrant in report["entrants"]]
     report["decoding"] = {"samples": 8, "temperature": 0.7, "style": "steps"}
     worlds = [{"task": f"world-{name}", "level": 1, "n": 50, "sealed": True} for name in ("tides", "looms", "gates")]
-    pages = [{"task": f"documents-{how}", "level": 2, "n": 74, "sealed": False} for how in ("with", "without")]
+    pages = [
+        {"task": f"documents-{how}", "level": 2, "n": 74, "sealed": False, "style": "open"}
+        for how in ("with", "without")
+    ]
     strata = report["strata"]
     strata.append({"stratum": "C", "means": "sealed tasks: rules that no training recipe names. Says: transfers"})
     strata.append({"stratum": "D", "means": "documents of invented worlds. Says: reads, and does not recall"})

@@ -55,7 +55,7 @@ def test_every_part_of_a_full_round_is_there() -> None:
         "5 entrants", "598 problems in 4 strata", "8 answers to each, at temperature 0.7", "with a public beacon",
         "Stratum C: sealed tasks", "Rules that no training recipe names. Says: transfers.",
         "Stratum D: documents of invented worlds.", "world-tides level 1: 50, sealed until the reveal",
-        "left out by decisions 2", "groups that share wording or document 48",
+        "documents-with level 2: 74, asked “open”", "left out by decisions 2", "of which up to 3.1 % would be luck", "groups that share wording or document 48",
         "pass@k: one of k is right", "pass^k: all of k are right", "Overlap with training", "37 of 150 seen",
         "37 of 150; 91.3 % right on these; 44.7 % right on the others", "150 of 150; 91.3 % right on these",
         "Does confidence come true?", "Expected calibration error: smollm2-135m 31.0 % (28.9 % to 33.1 %)",
@@ -91,30 +91,43 @@ def test_a_problem_less_part_and_an_unknown_word_do_not_break_the_page() -> None
 # -- every number is the report's ----------------------------------------------------------------------------
 
 
-def _numbers(value: Any) -> Iterator[float]:
-    if isinstance(value, bool) or value is None:
-        return
-    if isinstance(value, int | float):
-        yield value
-    elif isinstance(value, dict):
+NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
         for key, each in value.items():
-            yield from _numbers(key)
-            yield from _numbers(each)
+            yield key
+            yield from _leaves(each)
     elif isinstance(value, list):
         for each in value:
-            yield from _numbers(each)
-    elif isinstance(value, str):
-        yield from (float(number) for number in re.findall(r"\d+(?:\.\d+)?", value))
+            yield from _leaves(each)
+    else:
+        yield value
+
+
+def _in_text(text: str) -> set[str]:
+    return {number.rstrip(",") for number in NUMBER.findall(text)}
 
 
 def _written(report: Report) -> set[str]:
     """Every way in which the page may write one of the report's numbers, and what is the page's own."""
     allowed = {"95", "20", "0.0001", "0", "25", "50", "75", "100"}  # levels, --rerun 20, "p <", the axes of shares
-    for number in _numbers(report):
-        magnitude = abs(number)
-        allowed |= {f"{100 * magnitude:.1f}", f"{100 * magnitude:.0f}", f"{magnitude:.1f}", f"{magnitude:g}"}
-        allowed |= {f"{magnitude:,.0f}", f"{magnitude:.2g}"}
-    # counted by the page: entrants, decisions, problems, strata, shares of verdicts
+    for leaf in _leaves(report):
+        if isinstance(leaf, str):
+            allowed |= _in_text(leaf)
+        elif isinstance(leaf, int | float) and not isinstance(leaf, bool):
+            size = abs(leaf)
+            allowed |= {
+                f"{100 * size:.1f}",
+                f"{100 * size:.0f}",
+                f"{size:.1f}",
+                f"{size:g}",
+                f"{size:,}",
+                f"{size:.2g}",
+            }
+    # counted by the page: entrants, decisions and the length of their texts, problems, strata, shares of verdicts
+    allowed |= {str(len(decision["text"])) for decision in report["decisions"]}
     strata, entrants = report["strata"], report["entrants"]
     allowed |= {str(len(entrants)), str(len(report["decisions"])), str(len(strata)), str(sum(s["n"] for s in strata))}
     for stratum in strata:
@@ -131,14 +144,7 @@ def _strange(report: Report, page: str) -> set[str]:
     # axes of differences have round ticks of their own
     body = re.sub(r'(<g id="forest-xtick.*?)<text.*?</text>', r"\1", body, flags=re.DOTALL)
     words = Page(body + "</main></body></html>").words
-    for text in {e["weights"] for e in report["entrants"]} | {
-        report["judged"],
-        report["round"],
-        report["commit"] or "",
-    }:
-        words = words.replace(text, "") if text else words
-    found = re.findall(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", words.replace("\u00a0", " "))
-    return {number.rstrip(",") for number in found} - _written(report)
+    return _in_text(words.replace("\u00a0", " ")) - _written(report)
 
 
 @pytest.mark.parametrize("name", ["real", "full", "single"])

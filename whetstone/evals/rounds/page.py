@@ -123,7 +123,7 @@ def _stratum(place: int, stratum: Row, controls: Mapping[str, str]) -> dict[str,
 
 def _facts(stratum: Row) -> Facts:
     asked = [
-        f"{part['task']} level {part['level']}: {part['n']}{', sealed until the reveal' if part['sealed'] else ''}"
+        f"{_part(part)[0]}: {part['n']}{_part(part)[1]}{', sealed until the reveal' if part['sealed'] else ''}"
         for part in stratum["parts"]
     ]
     rows = [("problems that count", str(stratum["n"])), ("asked", "; ".join(asked))]
@@ -188,7 +188,10 @@ def _tries(name: str, stratum: Row, kind: str) -> dict[str, Any] | None:
 def _calibration(stratum: Row) -> str:
     """The expected calibration errors in words."""
     told = {who: row["reliability"] for who, row in stratum["entrants"].items() if row.get("reliability")}
-    errors = "; ".join(f"{who} {accuracy(each['ece'])}" for who, each in told.items())
+    errors = "; ".join(
+        f"{who} {accuracy(each['ece'])}, of which up to {percent(each['ece_if_calibrated'])} would be luck"
+        for who, each in told.items()
+    )
     return (
         "Share right against the model's confidence (the geometric mean of its answer's token probabilities), in bins; "
         f"bars: 95 % intervals. Expected calibration error: {errors}."
@@ -267,8 +270,13 @@ def _parts(stratum: Row) -> dict[str, Any]:
             scores = [stratum["entrants"][name]["parts"][place]["accuracy"] for name in names]
             cells = ["no problem left" if score is None else tied(accuracy(score)) for score in scores]
             n = next((score["n"] for score in scores if score is not None), 0)
-            rows.append([f"{part['task']} level {part['level']}", str(n), *cells])
+            rows.append(["".join(_part(part)), str(n), *cells])
     return {"title": "Task by task", "note": "", "head": ["", "n", *names], "rows": rows, "words": ()}
+
+
+def _part(part: Row) -> tuple[str, str]:
+    """Task and level, and how it is asked where that is not the round's own way."""
+    return f"{part['task']} level {part['level']}", f", asked “{part['style']}”" if part.get("style") else ""
 
 
 # -- who, and from where -------------------------------------------------------------------------------------
