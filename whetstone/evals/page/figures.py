@@ -98,7 +98,7 @@ def dots(name: str, rows: Sequence[Dot]) -> str:
     """Accuracies with their intervals, the first row at the top."""
     with drawing(name, height=0.55 + 0.31 * len(rows)) as (figure, out):
         axes = figure.subplots()
-        _rows(axes, rows, 1.03)
+        dot_rows(axes, rows, 1.03)
         percent_axis(axes, horizontal=True)
     return out[0]
 
@@ -109,14 +109,15 @@ def differences(name: str, rows: Sequence[Dot]) -> str:
     with drawing(name, height=0.6 + 0.31 * len(rows)) as (figure, out):
         axes = figure.subplots()
         axes.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (3, 2)), zorder=1)
-        _rows(axes, rows, 1.08 * reach)
+        dot_rows(axes, rows, 1.08 * reach)
         axes.set_xlim(-1.05 * reach, 1.05 * reach)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: signed(share).removesuffix(".0")))
         axes.set_xlabel("points")
     return out[0]
 
 
-def _rows(axes: Axes, rows: Sequence[Dot], words_at: float) -> None:
+def dot_rows(axes: Axes, rows: Sequence[Dot], words_at: float) -> None:
+    """Rows of a dot plot, the first at the top, their words at `words_at` of the horizontal axis."""
     for place, row in enumerate(rows):
         y = len(rows) - 1 - place
         dot(axes, y, row.score, row.colour, label=None, flat=True)
