@@ -32,7 +32,7 @@ class Graded:
     """One stratum of one round: for each entrant the scores of the same items, and what these share their luck with."""
 
     scores: dict[str, list[float]]
-    clusters: list[str] | None
+    clusters: list[str]
 
 
 def leaderboard(folders: Sequence[Path], out: Path) -> dict[str, Any]:
@@ -101,11 +101,10 @@ def grade(round_: Round) -> dict[str, Graded]:
     sheets = [scoring._sheet(round_, entrant, everything, tasks, ruled) for entrant in scoring._judged(round_)]
     found = {}
     for name in dict.fromkeys(part.stratum for part in parts):
-        of = sum(part.stratum == name for part in parts)
         items = [item for item in everything if parts[item.part].stratum == name and item.place not in ruled.dropped]
         if items:
             scores = {sheet.entrant.name: [sheet.score(item) for item in items] for sheet in sheets}
-            found[name] = Graded(scores, scoring._clusters(items, of))
+            found[name] = Graded(scores, scoring._clusters(items))
     return found
 
 
@@ -195,11 +194,12 @@ def _links(board: Mapping[str, Any]) -> list[str]:
     """What a sceptic would pull at, weakest first."""
     past, rounds = board["history"], board["rounds"]
     found = []
-    if past["left_out"]:
-        found.append(f"{_were(past['left_out'], 'revealed round')} of this machine left off this board")
+    if n := past["left_out"]:
+        found.append(f"{n} revealed {'round' if n == 1 else 'rounds'} of this machine {_were(n)} left off this board")
     if past["voided"] or past["unfinished"]:
-        ended = f"{_were(past['voided'], 'round')} voided and {past['unfinished']} begun but never revealed"
-        found.append(f"on this machine {ended}")
+        n = past["voided"]
+        ended = f"{n} {'round' if n == 1 else 'rounds'} {_were(n)} voided and {past['unfinished']} begun"
+        found.append(f"on this machine {ended} but never revealed")
     found += [f"round {round_['round']}: {text}" for round_ in rounds for text in round_["unchecked"]]
     if len(rounds) > 1:
         found += _hardness(board["difficulty"])
@@ -227,5 +227,5 @@ def _hardness(checks: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _were(n: int, what: str) -> str:
-    return f"{n} {what} was" if n == 1 else f"{n} {what}s were"
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"
