@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +23,9 @@ def evaluate(
     style: Annotated[str, typer.Option(help="Prompt style.")] = "only",
     seed: Annotated[int, typer.Option(help="Its key draws the problems: another seed, other problems.")] = 0,
     device: Device = "cpu",
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for report.html and report.json.", show_default=False)
+    ] = None,
     name: ServedName = None,
     api_key_file: ApiKeyFile = None,
     endpoint_settings: EndpointFile = None,
@@ -54,6 +58,8 @@ def evaluate(
             seed=seed,
             progress=progress,
         )
+    rows = result.pop("rows", [])
+    written = _report(out, result, rows) if out else []
     if as_json:
         print(json.dumps(result, indent=2, ensure_ascii=False))
         return
@@ -71,6 +77,17 @@ def evaluate(
         print(printable("\n".join(_endpoint_lines(facts))))
     if result["seed_note"]:
         print(f"note: {result['seed_note']}")
+    for path in written:
+        print(f"written: {path}")
+
+
+def _report(folder: Path, result: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
+    import shlex
+    import sys
+
+    from whetstone.evals.eval_page import write_report
+
+    return write_report(folder, result, rows, shlex.join(["whet", *sys.argv[1:]]))
 
 
 def _endpoint_lines(facts: dict[str, Any]) -> list[str]:

@@ -200,13 +200,13 @@ def _links(board: Mapping[str, Any]) -> list[str]:
         n = past["voided"]
         ended = f"{n} {'round' if n == 1 else 'rounds'} {_were(n)} voided and {past['unfinished']} begun"
         found.append(f"on this machine {ended} but never revealed")
-    found += [f"round {round_['round']}: {text}" for round_ in rounds for text in round_["unchecked"]]
+    found += [f"round {number}: {text}" for number, each in enumerate(rounds, 1) for text in each["unchecked"]]
     if len(rounds) > 1:
         found += _hardness(board["difficulty"])
-    for round_ in rounds:
+    for number, round_ in enumerate(rounds, 1):
         for stratum in round_["strata"]:
             if len(stratum["first"]) > 1:
-                where = f"round {round_['round']}, stratum {stratum['stratum']}"
+                where = f"round {number}, stratum {stratum['stratum']}"
                 found.append(f"{where}: who is first is not decided between {', '.join(stratum['first'])}")
     if hosted := sorted({each["name"] for each in board["entrants"] if each["hosted"]}):
         found.append(f"hosted, so nobody can prove which weights answered: {', '.join(hosted)}")

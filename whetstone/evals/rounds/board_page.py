@@ -178,18 +178,16 @@ def _difficulty(board: Row) -> dict[str, Any]:
     shown = [check for check in checks if check["comparable"]]
     rows = []
     for check in checks:
-        who = f"{check['name']}, stratum {check['stratum']}"
-        cells = [f"round {numbers[check['later']]} against {numbers[check['earlier']]}"]
+        which = f"round {numbers[check['later']]} against {numbers[check['earlier']]}"
+        cells = ["", "", "asked other things, or in another way"]
         if check["comparable"]:
-            cells += [signed(check["mean"]), f"{signed(check['low'])} to {signed(check['high'])}", check["verdict"]]
-        else:
-            cells += ["", "", "asked other things, or in another way"]
-        rows.append([who, *cells])
-    head = ["", "rounds", "difference", "95 % interval", ""]
+            cells = [signed(check["mean"]), f"{signed(check['low'])} to {signed(check['high'])}", check["verdict"]]
+        rows.append([f"{check['name']}, stratum {check['stratum']}, {which}", *cells])
+    head = ["", "difference", "95 % interval", ""]
     note = "The same weights on the problems of two rounds, in points: what is not luck is the rounds' own difficulty."
     return {
         "figure": _forest(shown, numbers) if shown else None,
-        "table": {"title": "The same weights in two rounds", "note": note, "head": head, "rows": rows, "words": (4,)},
+        "table": {"title": "The same weights in two rounds", "note": note, "head": head, "rows": rows, "words": (3,)},
         "one": len(board["rounds"]) == 1,
     }
 
