@@ -70,10 +70,10 @@ def likelihoods() -> Result:
 
 def test_the_page_says_what_was_measured(tmp_path: Path) -> None:
     written = write_report(tmp_path / "deep" / "er", result(), rows("rwn"), "whet eval smollm2-135m --out 'a b'")
-    assert written == [str(tmp_path / "deep" / "er" / name) for name in ("report.json", "report.html")]
-    report = json.loads(Path(written[0]).read_text())
+    assert written == [tmp_path / "deep" / "er" / name for name in ("report.json", "report.html")]
+    report = json.loads(written[0].read_text())
     assert {key: report[key] for key in result()} == result() and len(report["samples"]) == 3
-    page = Path(written[1]).read_text(encoding="utf-8")
+    page = written[1].read_text(encoding="utf-8")
     assert page == render(report)  # the page is the report's, and of nothing else
     words = assert_self_contained(page).words.replace("\u00a0", " ")
     for part in [

@@ -81,7 +81,7 @@ def evaluate(
         print(f"written: {path}")
 
 
-def _report(folder: Path, result: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
+def _report(folder: Path, result: dict[str, Any], rows: list[dict[str, Any]]) -> list[Path]:
     import shlex
     import sys
 

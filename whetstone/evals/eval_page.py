@@ -17,7 +17,7 @@ SHOWN = 24  # answers on the page
 SMALL = 300  # problems below which the interval is wide enough to be named as a weakness
 
 
-def write_report(folder: Path, result: Row, rows: Sequence[Row], command: str = "") -> list[str]:
+def write_report(folder: Path, result: Row, rows: Sequence[Row], command: str = "") -> list[Path]:
     """Write report.json (the result, and the answers that the page shows) and report.html; returns their paths.
 
     result: as `evaluate` returns it, without its rows. rows: one for each answer; may be empty. command: what to run to
@@ -27,7 +27,7 @@ def write_report(folder: Path, result: Row, rows: Sequence[Row], command: str = 
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write_json(folder / "report.json", report)
     atomic_write_text(folder / "report.html", render(report))
-    return [str(folder / name) for name in ("report.json", "report.html")]
+    return [folder / name for name in ("report.json", "report.html")]
 
 
 def chosen(rows: Sequence[Row], limit: int = SHOWN) -> list[dict[str, Any]]:
