@@ -80,7 +80,7 @@ def test_the_page_says_what_was_measured(tmp_path: Path) -> None:
         "smollm2-135m answers 31.2 % of 480 problems of addition, level 2 right (95 % interval 27.1 % to 35.7 %).",
         "Weakest link: these weights were measured at this task 7 times on this machine",
         "these are everybody's problems", "judging failed: 3 errors count as not right",
-        "22.3 % of the answers were cut off", "temperature 0.8", "up to 2 answers to each",
+        "22.3 % of the answers were cut off", "temperature 0.8", "2 answers to each",
         "2 44.0 % (40.0 % to 48.0 %)",
         "looks at this task with any weights 31", "tokens per answer 11.7", "whet eval smollm2-135m --out 'a b'",
         "task version dfb975beeed8",

@@ -105,12 +105,13 @@ def links(report: Row) -> list[str]:
 
 
 def _chips(report: Row) -> list[str]:
-    warmth, repeated = report.get("temperature"), report.get("pass_at_k")
+    warmth = report.get("temperature")
+    repeated = sum(report["verdicts"].values()) // report["accuracy"]["n"]
     return [
         "evaluation",
         f"prompt style “{report.get('style')}”",
         *([] if warmth is None else [f"temperature {warmth:g}" if warmth else "greedy"]),
-        *([f"up to {repeated[-1]['k']} answers to each"] if repeated else []),
+        *([f"{repeated} answers to each"] if repeated > 1 else []),
         *([look(report, "backend.kind")] if look(report, "backend.kind") else []),
     ]
 
