@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from functools import cache
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
+from tests.pages import Page, assert_self_contained
 from tests.sharpen.sample_report import (
     bare_report,
     hostile_report,
@@ -21,53 +20,16 @@ from tests.sharpen.sample_report import (
     sample_report,
     sample_twin,
 )
-from whetstone.sharpen.html import render, visible
-from whetstone.sharpen.verdict import direction, findings, percent, signed, verdict_lines, verdict_shares
+from whetstone.evals.page.frame import visible
+from whetstone.evals.page.numbers import percent, signed, verdict_shares
+from whetstone.sharpen.html import render
+from whetstone.sharpen.verdict import direction, findings, verdict_lines
 
 Report = dict[str, Any]
-VOID = {"meta", "br", "link", "img", "input", "hr"}
 
 
 def difference(mean: float, half: float, n: int = 500, p: float | None = None) -> Report:
     return {"mean": mean, "low": mean - half, "high": mean + half, "n": n} | ({} if p is None else {"p": p})
-
-
-class Page(HTMLParser):
-    """Reads a page as a browser would and keeps what the tests ask about; unbalanced tags fail."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.ids: list[str] = []
-        self.open: list[str] = []
-        self.text: list[str] = []
-        self.feed(page)
-        self.close()
-        assert self.open == [], f"left open: {self.open}"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        assert len(attrs) == len(dict(attrs)), f"attribute twice in {tag}"
-        self.ids += [value for name, value in attrs if name == "id" and value]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
-        self.open.pop()
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
-            self.text.append(data)
-
-    @property
-    def words(self) -> str:
-        return " ".join("".join(self.text).split())
 
 
 def page_of(report: Report) -> str:
@@ -78,62 +40,6 @@ def page_of(report: Report) -> str:
 def made(make: Callable[[], Report]) -> str:
     """The page of an unchanged sample report; drawing one takes a good part of a second."""
     return page_of(make())
-
-
-def assert_self_contained(page: str) -> Page:
-    """Well formed, loads nothing, runs nothing, and its ids are unique."""
-    page.encode("utf-8")
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]", page)
-    parsed = Page(page)
-    allowed = {
-        "html",
-        "head",
-        "meta",
-        "title",
-        "style",
-        "body",
-        "main",
-        "header",
-        "footer",
-        "section",
-        "figure",
-    }
-    allowed |= {
-        "h1",
-        "h2",
-        "h3",
-        "p",
-        "div",
-        "span",
-        "b",
-        "br",
-        "ul",
-        "li",
-        "dl",
-        "dt",
-        "dd",
-        "pre",
-        "details",
-    }
-    allowed |= {"summary", "table", "thead", "tbody", "tr", "th", "td", "figcaption"}
-    allowed |= {"svg", "g", "path", "use", "defs", "text", "tspan", "clippath", "rect", "line", "polyline"}
-    for tag, attributes in parsed.tags:
-        assert tag in allowed, tag
-        for name, value in attributes.items():
-            assert not name.startswith("on") and name not in {"src", "srcset", "action", "data"}, (tag, name)
-            if name == "href":
-                assert tag == "use" and value and value.startswith("#") and value[1:] in parsed.ids
-            for target in re.findall(r"url\(([^)]*)\)", value or ""):
-                assert target.startswith("#") and target[1:] in parsed.ids
-    assert len(parsed.ids) == len(set(parsed.ids))
-    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
-    assert style and "url(" not in style[1] and "@import" not in style[1]
-    assert page.count("<style") == 1
-    for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
-        ElementTree.fromstring(svg)
-    used = set(re.findall(r"var\((--[\w-]+)\)", page))
-    assert used <= set(re.findall(r"(--[\w-]+):", style[1]))
-    return parsed
 
 
 @pytest.mark.parametrize("make", [sample_report, hostile_report, moved_report, bare_report])

@@ -25,6 +25,9 @@ def evaluate(
     ] = None,
     seed: Annotated[int, typer.Option(help="Its key draws the problems: another seed, other problems.")] = 0,
     device: Device = "cpu",
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for report.html and report.json.", show_default=False)
+    ] = None,
     name: ServedName = None,
     api_key_file: ApiKeyFile = None,
     endpoint_settings: EndpointFile = None,
@@ -65,13 +68,14 @@ def evaluate(
             temperature=temperature,
             style=style,
             seed=seed,
-            rows=bool(samples_out or wanted),
+            rows=bool(samples_out or wanted or out),
             progress=progress,
         )
     rows = result.pop("rows", [])
     written = [write_rows(rows, samples_out)] if samples_out else []
     for format, folder in wanted:
         written += export(result, rows, format, folder)
+    written += _report(out, result, rows) if out else []
     if as_json:
         print(json.dumps(result, indent=2, ensure_ascii=False))
         return
@@ -102,6 +106,15 @@ def _show(result: dict[str, Any]) -> None:
         print(f"look {looks['weights']} at this task with these weights, {looks['task']} with any, on this machine")
     if result["seed_note"]:
         print(f"note: {result['seed_note']}")
+
+
+def _report(folder: Path, result: dict[str, Any], rows: list[dict[str, Any]]) -> list[Path]:
+    import shlex
+    import sys
+
+    from whetstone.evals.eval_page import write_report
+
+    return write_report(folder, result, rows, shlex.join(["whet", *sys.argv[1:]]))
 
 
 def _share(value: dict[str, Any]) -> str:

@@ -1,38 +1,16 @@
-"""report.html: one self-contained page made from report.json's dict and the rows of metrics.jsonl.
-
-Everything in a report may have been written by a model or a stranger. The template escapes every value,
-characters that a terminal or a browser would obey or hide are spelled out, and a content security policy
-forbids scripts and loading of any kind.
-"""
+"""report.html: one self-contained page made from report.json's dict and the rows of metrics.jsonl."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup, escape
-
+from whetstone.evals.page.frame import Facts, answer, clipped, figure, fill
+from whetstone.evals.page.numbers import accuracy, look, percent, signed, tied, verdict_shares
 from whetstone.sharpen import plots
-from whetstone.sharpen.verdict import (
-    VERDICTS,
-    Finding,
-    direction,
-    findings,
-    look,
-    percent,
-    signed,
-    verdict_shares,
-)
-from whetstone.text import hidden, plain, spelled
+from whetstone.sharpen.verdict import Finding, direction, findings
 
 Row = Mapping[str, Any]
-Facts = list[tuple[str, str]]
-
-CLIP_CHARACTERS, CLIP_LINES = 280, 7  # of an answer that stand in the table; the rest opens on a click
 
 
 def render(report: Row, metrics: Sequence[Row], twin: Sequence[Row]) -> str:
@@ -41,11 +19,9 @@ def render(report: Row, metrics: Sequence[Row], twin: Sequence[Row]) -> str:
     report: report.json's dict; any part may be absent or None and is then said not to have been measured.
     metrics, twin: rows of metrics.jsonl of the run and of its random-reward twin, in order; may be empty.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_finalize)
-    here = resources.files("whetstone.sharpen")
-    template = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8"))
-    return template.render(
-        css=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),
+    return fill(
+        "sharpen/page.html.j2",
+        "sharpen/page.css",
         title=look(report, "title") or "Sharpening report",
         created=look(report, "created"),
         command=look(report, "command"),
@@ -64,67 +40,11 @@ def render(report: Row, metrics: Sequence[Row], twin: Sequence[Row]) -> str:
     )
 
 
-# -- text that may be hostile --------------------------------------------------------------------------------
-
-
-def visible(text: str) -> Markup:
-    """Model text as HTML: escaped, control characters boxed, line ends, tabs and spaces that matter marked.
-
-    Spaces matter at either end, in runs of two and more and beside a line end; a single one between words
-    does not.
-    """
-    if not text:
-        return Markup('<span class="ws">(empty)</span>')
-    pieces: list[str] = []
-    for blank, word in re.findall(r"([ \n\t]+)|([^ \n\t]+)", text):
-        if word:
-            pieces.append(_word(word))
-        elif blank == " " and pieces:
-            pieces.append(" ")
-        else:
-            marked = blank.replace(" ", "·").replace("\t", "⇥\t").replace("\n", "↵\n")
-            pieces.append(f'<span class="ws">{marked}</span>')
-    if pieces[-1] == " ":
-        pieces[-1] = '<span class="ws">·</span>'
-    return Markup("".join(pieces))  # every piece was escaped above
-
-
-def _word(word: str) -> str:
-    if word.isascii() and word.isprintable():
-        return str(escape(word))
-    odd = (hidden(c) or unicodedata.category(c) == "Zs" for c in word)
-    pairs = zip(word, odd, strict=True)
-    return "".join(f'<span class="ctl">{spelled(c)}</span>' if o else str(escape(c)) for c, o in pairs)
-
-
-def _finalize(value: Any) -> Any:
-    """Runs on each {{ value }} before it is escaped; markup that we made ourselves passes."""
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
 def _sample(sample: Row) -> dict[str, Any]:
     return {
-        "question": _clipped(look(sample, "question")),
-        "before": _answer(look(sample, "before")),
-        "after": _answer(look(sample, "after")),
+        "question": clipped(look(sample, "question")),
+        **{when: answer(look(sample, f"{when}.text"), look(sample, f"{when}.verdict")) for when in ("before", "after")},
     }
-
-
-def _answer(answer: Any) -> dict[str, Any]:
-    verdict = str(look(answer, "verdict") or "not judged")
-    return {
-        **_clipped(look(answer, "text")),
-        "kind": verdict if verdict in VERDICTS else "",  # a class name: only words that we know
-        "verdict": plots.VERDICT_WORDS.get(verdict, verdict),
-    }
-
-
-def _clipped(value: Any) -> dict[str, Any]:
-    text = "" if value is None else str(value)
-    start = "\n".join(text.split("\n", CLIP_LINES)[:CLIP_LINES])[:CLIP_CHARACTERS]
-    if start == text:
-        return {"short": visible(text), "full": None, "length": ""}
-    return {"short": visible(start) + " …", "full": visible(text), "length": f"{len(text):,}"}
 
 
 # -- the parts of the page -----------------------------------------------------------------------------------
@@ -135,12 +55,7 @@ def _lines(report: Row) -> list[Finding]:
     ours = findings(report)
     kinds = {finding.text: finding.kind for finding in ours}
     written = [str(text) for text in look(report, "verdict") or kinds]
-    return [Finding(kinds.get(text, "open"), _tied(text)) for text in written]
-
-
-def _tied(text: str) -> str:
-    """No line break between a number and its sign: "24.2 %", "p = 0.03", "k = 8"."""
-    return re.sub(r"(?<=\d) (?=%)|(?<=\b[pkn]) (?=[=<] )|(?<=[=<]) (?=\d)", "\u00a0", text)
+    return [Finding(kinds.get(text, "open"), tied(text)) for text in written]
 
 
 def _hero(report: Row) -> dict[str, Any]:
@@ -208,18 +123,11 @@ def _figures(report: Row, metrics: Sequence[Row], twin: Sequence[Row]) -> list[d
          "a calm gradient, and a trainer that agrees with its sampler.",
          "The training's own measurements were not recorded."),
     ]  # fmt: skip
-    return [
-        {
-            "name": name,
-            "title": title,
-            "svg": None if svg is None else Markup(svg),  # our own output: plots.py escapes its labels
-            "caption": caption,
-            "absent": absent,
-            "wide": name == "internals",
-            "table": _pass_table(report) if name == "passk" else None,
-        }
-        for name, title, svg, caption, absent in parts
-    ]
+    shown: dict[str, dict[str, Any]] = {
+        "internals": {"wide": True, "panels": True},
+        "passk": {"table": _pass_table(report)},
+    }
+    return [figure(*part, **shown.get(part[0], {})) for part in parts]
 
 
 def _pass_caption(report: Row) -> str:
@@ -260,7 +168,7 @@ def _pass_table(report: Row) -> list[list[str]]:
     rows = [["k", "base", "sharpened"]]
     for k in sorted(curves[0].keys() | curves[1].keys()):
         cells = (curve.get(k) for curve in curves)
-        rows.append([str(k), *(_accuracy(cell) for cell in cells)])
+        rows.append([str(k), *(accuracy(cell) for cell in cells)])
     return rows
 
 
@@ -286,7 +194,7 @@ def _prompts(report: Row) -> Facts:
     rows = [(f"“{style}”" + (" (chosen)" if style == best else ""), _tried(one)) for style, one in tried.items()]
     majority = look(report, "baselines.majority_answer")
     if majority:
-        rows.append((f"always answering “{look(majority, 'text')}”", _accuracy(look(majority, "accuracy"))))
+        rows.append((f"always answering “{look(majority, 'text')}”", accuracy(look(majority, "accuracy"))))
     return rows
 
 
@@ -316,14 +224,14 @@ def _temperatures(report: Row) -> Facts:
             chosen = f" (chosen for the {' and the '.join(uses)})" if uses else ""
             one, several, vote = (percent(look(scores, f"{key}.mean")) for key in ("sampled", "pass_at_k", "vote"))
             label = f"{name}, T = {temperature}{chosen}"
-            rows.append((label, _tied(f"{one} of samples; {several} with {part.get('samples')} tries; vote {vote}")))
+            rows.append((label, tied(f"{one} of samples; {several} with {part.get('samples')} tries; vote {vote}")))
     return rows
 
 
 def _tried(one: Any) -> str:
     """The accuracy of what was tried, and how often its answers were cut off."""
     truncated = look(one, "truncated")
-    return _tied(_accuracy(look(one, "greedy")) + ("" if truncated is None else f", {percent(truncated, 0)} cut off"))
+    return tied(accuracy(look(one, "greedy")) + ("" if truncated is None else f", {percent(truncated, 0)} cut off"))
 
 
 def _speed(report: Row) -> Facts:
@@ -375,13 +283,6 @@ def _provenance(report: Row) -> Facts:
     ]
     rows += list((look(report, "versions") or {}).items())
     return [(str(name), str(value)) for name, value in rows if value is not None]
-
-
-def _accuracy(score: Any) -> str:
-    """{mean, low, high, n}, or a bare share, in words."""
-    if not isinstance(score, Mapping):
-        return percent(score)
-    return f"{percent(score['mean'])} ({percent(score['low'])} to {percent(score['high'])})"
 
 
 def _duration(seconds: float) -> str:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from whetstone.evals.controls import CONTROLS, EXTRA, Control
+from whetstone.evals.page.numbers import look, percent, probability, signed, verdict_shares
 from whetstone.evals.statistics import reading, unpaired_difference
 
 Kind = Literal["headline", "good", "bad", "open", "weak"]
 Direction = Literal["up", "down", "unclear"]
-VERDICTS = ("right", "wrong", "no_answer", "error", "timeout")
 
 
 @dataclass(frozen=True)
@@ -46,26 +46,7 @@ def findings(report: Mapping[str, Any]) -> list[Finding]:
     return [finding for finding in parts if finding is not None]
 
 
-# -- reading a report that may lack parts, and printing its figures ------------------------------------------
-
-
-def look(report: Any, path: str) -> Any:
-    """`look(report, "controls.random_reward.steps")`: the value there, None where any part is missing."""
-    for name in path.split("."):
-        if not isinstance(report, Mapping):
-            return None
-        report = report.get(name)
-    return report
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    """0.274 -> "27.4 %"."""
-    return "unknown" if share is None or share != share else f"{100 * share:.{digits}f} %"
-
-
-def signed(share: float) -> str:
-    """0.434 -> "+43.4", with a real minus sign."""
-    return f"{100 * share:+.1f}".replace("-", "−")
+# -- differences in words ------------------------------------------------------------------------------------
 
 
 def spread(difference: Mapping[str, Any]) -> str:
@@ -77,11 +58,6 @@ def spread(difference: Mapping[str, Any]) -> str:
     return f"{signed(difference['mean'])} points (95 % interval {low} to {high}{test})"
 
 
-def probability(p: float) -> str:
-    """An exact p in words that do not pretend to more digits than matter: "p < 0.0001" or "p = 0.032"."""
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
-
-
 def _p(difference: Mapping[str, Any]) -> float | None:
     p = difference.get("p", difference.get("p_mcnemar_exact"))
     return None if p is None else float(p)
@@ -91,13 +67,6 @@ def direction(difference: Mapping[str, Any]) -> Direction:
     """Which way a difference points, or "unclear" when it is not distinguishable from none."""
     ways: dict[str, Direction] = {"gain": "up", "loss": "down", "not distinguishable": "unclear"}
     return ways[reading(difference)]
-
-
-def verdict_shares(measure: Mapping[str, Any] | None) -> dict[str, float] | None:
-    """Verdict counts (or shares) as shares that sum to 1, all five there; None when nothing was counted."""
-    counts = {name: float(look(measure, f"verdicts.{name}") or 0) for name in VERDICTS}
-    total = sum(counts.values())
-    return {name: count / total for name, count in counts.items()} if total > 0 else None
 
 
 def readable(measure: Mapping[str, Any] | None) -> float | None:
