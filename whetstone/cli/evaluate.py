@@ -41,10 +41,13 @@ def evaluate(
     import json
 
     from whetstone.engine.backends import Source
+    from whetstone.evals.eval_page import prepare
     from whetstone.evals.evaluate import evaluate as run
     from whetstone.runs.progress import Progress
     from whetstone.text import printable
 
+    if out:
+        prepare(out)
     source = Source(model, name, api_key_file, endpoint_settings, backend, device)
     with Progress() as progress:
         result = run(

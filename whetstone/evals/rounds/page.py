@@ -193,7 +193,7 @@ def _calibration(stratum: Row) -> str:
         for who, each in told.items()
     )
     return (
-        "Share right against the model's confidence (the geometric mean of its answer's token probabilities), in bins; "
+        "Share right against the model's confidence (the geometric mean of its first answer's token probabilities), in bins; "
         f"bars: 95 % intervals. Expected calibration error: {errors}."
     )
 
