@@ -46,10 +46,10 @@ def evaluate(
     from whetstone.runs.progress import Progress
     from whetstone.text import printable
 
-    if out:
-        prepare(out)
     source = Source(model, name, api_key_file, endpoint_settings, backend, device)
     with Progress() as progress:
+        if out:
+            prepare(out)
         result = run(
             source,
             task,
