@@ -140,6 +140,12 @@ def test_a_browser_opens_it_without_complaint(tmp_path: Path) -> None:
             assert_opens(running, tmp_path / name / "report.html")
 
 
+def test_a_folder_that_cannot_be_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = whet("eval", "no-such-model", "--out", "file/told", cwd=tmp_path)
+    assert said.code == 2 and "no report can be written to file/told" in said.err and "--out" in said.err
+
+
 def test_whet_eval_leaves_a_report(tmp_path: Path) -> None:
     tiny_folder(tmp_path / "tiny")
     digit_task(tmp_path)

@@ -52,6 +52,7 @@ def evaluate(
     import json
 
     from whetstone.engine.backends import Source
+    from whetstone.evals.eval_page import prepare
     from whetstone.evals.evaluate import evaluate as run
     from whetstone.evals.exports.export import export, parsed_exports, write_rows
     from whetstone.runs.progress import Progress
@@ -59,6 +60,8 @@ def evaluate(
     wanted = parsed_exports(exports or [])
     source = Source(model, name, api_key_file, endpoint_settings, backend, device)
     with Progress() as progress:
+        if out:
+            prepare(out)
         result = run(
             source,
             task,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from whetstone.errors import UsageError
 from whetstone.evals.page.figures import SHARP, accuracy_dot, curves, dots, verdict_bars
 from whetstone.evals.page.frame import Facts, answer, clipped, figure, fill
 from whetstone.evals.page.numbers import VERDICT_WORDS, accuracy, look, percent, tied, verdict_shares
@@ -24,10 +25,18 @@ def write_report(folder: Path, result: Row, rows: Sequence[Row], command: str = 
     have it again.
     """
     report = {**result, "kind": "evaluation", "command": command, "samples": chosen(rows)}
-    folder.mkdir(parents=True, exist_ok=True)
+    prepare(folder)
     atomic_write_json(folder / "report.json", report)
     atomic_write_text(folder / "report.html", render(report))
     return [folder / name for name in ("report.json", "report.html")]
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder, before the work that fills it. Raises UsageError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"no report can be written to {folder} ({error.strerror}): choose another --out") from error
 
 
 def chosen(rows: Sequence[Row], limit: int = SHOWN) -> list[dict[str, Any]]:

@@ -186,6 +186,9 @@ def test_only_whole_and_revealed_rounds_stand_on_it(rounds: list[Path], history:
         leaderboard([rounds[0], rounds[0]], tmp_path / "b.html")
     with pytest.raises(UsageError, match="there is no round"):
         leaderboard([tmp_path / "nothing"], tmp_path / "b.html")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="choose another --out"):
+        leaderboard([rounds[1]], tmp_path / "file" / "b.html")
     copied = shutil.copytree(rounds[1], tmp_path / "copied")
     report = json.loads((copied / "report.json").read_text())
     report["strata"][0]["entrants"]["third"]["accuracy"]["mean"] = 1.0

@@ -43,8 +43,8 @@ def leaderboard(folders: Sequence[Path], out: Path) -> dict[str, Any]:
     [{name, weights, hosted, places}], difficulty, history, links}; rounds are in the order in which they were begun.
     Entrants of several rounds are one where their weights' hash is one; a hosted model is only ever itself.
 
-    Raises UsageError for a folder without a revealed round or a round given twice, WorkFailed for one that does not
-    hold what its log binds.
+    Raises UsageError for a folder without a revealed round, a round given twice or a page that cannot be written,
+    WorkFailed for a round that does not hold what its log binds.
     """
     from whetstone.evals.rounds.board_page import render
 
@@ -61,7 +61,10 @@ def leaderboard(folders: Sequence[Path], out: Path) -> dict[str, Any]:
         "history": _history(rounds),
     }
     board["links"] = _links(board)
-    atomic_write_text(out, render(board))
+    try:
+        atomic_write_text(out, render(board))
+    except OSError as error:
+        raise UsageError(f"the board cannot be written to {out} ({error.strerror}): choose another --out") from error
     return board
 
 

@@ -193,8 +193,8 @@ def _calibration(stratum: Row) -> str:
         for who, each in told.items()
     )
     return (
-        "Share right against the model's confidence (the geometric mean of its answer's token probabilities), in bins; "
-        f"bars: 95 % intervals. Expected calibration error: {errors}."
+        "Share right against the model's confidence (the geometric mean of its first answer's token probabilities), in "
+        f"bins; bars: 95 % intervals. Expected calibration error: {errors}."
     )
 
 
