@@ -235,7 +235,7 @@ def test_overlap_with_training_is_measured(tmp_path: Path) -> None:
 def test_what_cannot_be_a_round_leaves_nothing(tmp_path: Path) -> None:
     task = digit_task(tmp_path)
     for options, message in (
-        ({"n": 10_000}, "different"),
+        ({"n": 300, "level": 1}, "different"),
         ({"style": "shouted"}, "unknown style"),
         ({"strata": "AX"}, "unknown stratum X"),
         ({"strata": "B"}, "no level above"),

@@ -101,13 +101,15 @@ def grade(round_: Round) -> dict[str, Graded]:
     """The scores of a revealed round by stratum, after all decisions; strata without any problem left out."""
     parts, tasks, everything = round_.parts(), round_.tasks(), round_.items()
     ruled = rulings(decisions(round_.log), everything, tasks)
-    sheets = [scoring._sheet(round_, entrant, everything, tasks, ruled) for entrant in scoring._judged(round_)]
+    sheets = [
+        scoring.sheet_of(round_, entrant, everything, tasks, ruled) for entrant in scoring.judged_entrants(round_)
+    ]
     found = {}
     for name in dict.fromkeys(part.stratum for part in parts):
         items = [item for item in everything if parts[item.part].stratum == name and item.place not in ruled.dropped]
         if items:
             scores = {sheet.entrant.name: [sheet.score(item) for item in items] for sheet in sheets}
-            found[name] = Graded(scores, scoring._clusters(items))
+            found[name] = Graded(scores, scoring.clusters_of(items))
     return found
 
 

@@ -27,7 +27,9 @@ from whetstone.tasks.task import Task, Verdict, judge
 if TYPE_CHECKING:
     from whetstone.evals.rounds.round import Round
 
-DIGITS = 6  # of every fraction in the report: another machine's last bits must not make a round look forged
+DIGITS = (
+    6  # significant ones of every number in the report: another machine's last bits must not make a round look forged
+)
 BASELINE_KEY = b"whetstone round baselines"
 BASELINE_PROBLEMS = 300
 SHOTGUN = 10  # answers at once
@@ -55,7 +57,7 @@ def score(round_: Round) -> dict[str, Any]:
     decided = decisions(round_.log)
     ruled = rulings(decided, everything, tasks)
     items = [item for item in everything if item.place not in ruled.dropped]
-    sheets = [_sheet(round_, entrant, everything, tasks, ruled) for entrant in _judged(round_)]
+    sheets = [sheet_of(round_, entrant, everything, tasks, ruled) for entrant in judged_entrants(round_)]
     strata = []
     for name in dict.fromkeys(part.stratum for part in parts):
         chosen = [item for item in items if parts[item.part].stratum == name]
@@ -89,12 +91,14 @@ def score(round_: Round) -> dict[str, Any]:
     return _rounded(report)
 
 
-def _judged(round_: Round) -> list[Entrant]:
+def judged_entrants(round_: Round) -> list[Entrant]:
+    """Those whose answers were judged: all but who gave none in time."""
     names = next(record["entrants"] for record in round_.log if record["event"] == "judged")
     return [entrant for entrant in round_.entrants if entrant.name in names]
 
 
-def _sheet(round_: Round, entrant: Entrant, items: Sequence[Item], tasks: Sequence[Task], ruled: Rulings) -> Sheet:
+def sheet_of(round_: Round, entrant: Entrant, items: Sequence[Item], tasks: Sequence[Task], ruled: Rulings) -> Sheet:
+    """One entrant's logged answers and verdicts, with the decisions applied. `tasks`: one per part."""
     outputs: list[Record] = read_chain(round_.path / "outputs" / f"{entrant.name}.jsonl")
     judged: list[Record] = read_chain(round_.path / "verdicts" / f"{entrant.name}.jsonl")
     ledger = round_.path / "entrants" / f"{entrant.name}.ledger.json"
@@ -124,7 +128,7 @@ def _stratum(
     sheets: Sequence[Sheet],
     round_: Round,
 ) -> dict[str, Any]:
-    clusters = _clusters(items)
+    clusters = clusters_of(items)
     scores = {sheet.entrant.name: [sheet.score(item) for item in items] for sheet in sheets}
     return {
         "stratum": name,
@@ -146,7 +150,7 @@ def _stratum(
     }
 
 
-def _clusters(items: Sequence[Item]) -> list[str]:
+def clusters_of(items: Sequence[Item]) -> list[str]:
     """What problems share their luck with: the wording or document, within their task and level; "" for nothing."""
     problems = [item.problem for item in items]
     return [p.cluster and f"{p.task}/{p.level}/{p.cluster}" for p in problems]
@@ -192,7 +196,7 @@ def _reliability(sheet: Sheet, items: Sequence[Item], clusters: list[str]) -> di
 
 def _part_row(sheet: Sheet, part: Part, number: int, items: Sequence[Item]) -> dict[str, Any]:
     own = [item for item in items if item.part == number]
-    clusters = _clusters(own)
+    clusters = clusters_of(own)
     accuracy = accuracy_interval([sheet.score(item) for item in own], clusters).to_dict() if own else None
     return {"task": part.task, "level": part.level, "accuracy": accuracy}
 
@@ -253,7 +257,7 @@ def _adjust(strata: list[dict[str, Any]]) -> None:
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return round(value, DIGITS)
+        return float(f"{value:.{DIGITS}g}")
     if isinstance(value, dict):
         return {key: _rounded(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from whetstone.evals.page.numbers import probability, signed
+
 SMALL = 100  # problems below which an interval is wide whatever happens
 
 
@@ -66,12 +68,12 @@ def verdict_lines(report: dict[str, Any]) -> list[str]:
     lines = []
     for stratum in report["strata"]:
         for pair in stratum["pairs"]:
-            change, low, high = (100 * pair[name] for name in ("mean", "low", "high"))
-            said = {"gain": "gain", "loss": "loss"}.get(pair["verdict"], "no gain: not distinguishable")
+            change, low, high = (signed(pair[name]) for name in ("mean", "low", "high"))
+            said = {"gain": "gain", "loss": "loss"}.get(pair["verdict"], "no gain, not distinguishable")
             note = f" ({controls[pair['after']]})" if controls[pair["after"]] else ""
             lines.append(
-                f"stratum {stratum['stratum']}: {pair['after']}{note} against {pair['before']}: {said}, "
-                f"{change:+.1f} points ({low:+.1f} to {high:+.1f}; p {pair['p_holm']:.2g} after Holm; "
+                f"Stratum {stratum['stratum']}: {said}. {pair['after']}{note} against {pair['before']}: "
+                f"{change} points ({low} to {high}; {probability(pair['p_holm'])} after Holm; "
                 f"{stratum['n']} problems, {100 * pair['minimum_detectable']:.1f} points would have been seen)"
             )
     return lines
