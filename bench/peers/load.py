@@ -55,6 +55,10 @@ class Exchange:
     pieces: list[Piece] = field(default_factory=list)
     closed: bool = False  # the server ended the connection behind the answer
 
+    @property
+    def refused(self) -> bool:
+        return bool(self.pieces) and b" 200 " not in self.pieces[0][1][:16]
+
     @classmethod
     def of(cls, host: str, body: dict[str, Any]) -> "Exchange":
         data = json.dumps(body).encode()
@@ -76,8 +80,7 @@ class Client(asyncio.Protocol):
         assert self.exchange is not None and self.over is not None
         pieces = self.exchange.pieces
         pieces.append((time.perf_counter(), data))
-        refused = len(pieces) == 1 and b" 200 " not in data[:16]
-        if (refused or _ends(pieces)) and not self.over.done():
+        if (self.exchange.refused or _ends(pieces)) and not self.over.done():
             self.over.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -113,6 +116,10 @@ async def one_client(host: str, port: int, exchanges: list[Exchange]) -> None:
         client.exchange, client.over = exchange, loop.create_future()
         transport.write(exchange.request)
         await client.over
+        if exchange.refused:
+            await asyncio.sleep(0.2)  # its reasons may come behind its head
+            answer = b"".join(piece for _, piece in exchange.pieces).decode(errors="replace")
+            sys.exit(f"the server answers {' '.join(answer.split())[:600]}")
     if transport is not None:
         transport.close()
 
@@ -143,14 +150,12 @@ def record(exchange: Exchange, begin: float) -> dict[str, Any]:
 
 
 def lines(exchange: Exchange) -> Iterator[tuple[float, bytes]]:
-    """The lines of the answer's body, each with the time when its end came. Ends the program for another answer."""
+    """The lines of the answer's body, each with the time when its end came. Ends the program if it is not whole."""
     waiting = b""
     ends = [(exchange.pieces[-1][0], b"")] if exchange.closed and exchange.pieces else []  # h11: nothing is the end
     for when, piece in [*exchange.pieces, *ends]:
         exchange.connection.receive_data(piece)
         while (event := exchange.connection.next_event()) is not h11.NEED_DATA:
-            if isinstance(event, h11.Response) and event.status_code != 200:
-                sys.exit(f"the server answers {event.status_code}: {exchange.pieces[-1][1].decode(errors='replace')[-300:]}")
             if isinstance(event, h11.Data):
                 *whole, waiting = (waiting + bytes(event.data)).split(b"\n")
                 yield from ((when, line) for line in whole)
