@@ -102,7 +102,7 @@ def test_answers_of_another_length_are_not_compared(loaded: Loaded, tmp_path: Pa
 @needs_peers
 def test_a_refusal_ends_the_load_at_once(loaded: Loaded, tmp_path: Path) -> None:
     chats = server.different_chats(loaded, 4, 30)
-    with pytest.raises(WorkFailed, match="the server answers HTTP/1.1 404"):
+    with pytest.raises(WorkFailed, match=r"the server answers HTTP/1\.1 404"):
         server.measure(variant(tmp_path, model="another"), (chats,), OPTIONS)
 
 
