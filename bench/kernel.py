@@ -94,9 +94,7 @@ def quickest(sides: list[list[Callable[[], object]]], options: argparse.Namespac
 
 
 def runner_of(model: Decoder, storage: StorageKind, tokens: int, options: argparse.Namespace) -> NativeRunner:
-    runner = NativeRunner(model, -(-tokens // BLOCK), storage, options.threads)
-    runner.refresh()
-    return runner
+    return NativeRunner(model, -(-tokens // BLOCK), storage, options.threads)
 
 
 def products(loaded: loading.Loaded, options: argparse.Namespace) -> Iterator[dict[str, Any]]:

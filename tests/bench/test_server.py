@@ -20,25 +20,37 @@ from whetstone.models.loading import Loaded, load
 
 needs_peers = pytest.mark.skipif(not peer.ENVIRONMENT.exists(), reason="needs `make bench-setup`")
 OPTIONS = Namespace(clients=2, requests=2, tokens=3, prompt=30, seconds=60.0, threads=1, model="tiny")
-# Streams three words to whoever asks, and starts a child that would outlive it.
+# Streams three words to whoever asks, and starts a child that would outlive it. In HTTP/1.1 the body comes in chunks,
+# whose last one is cut in two.
 SCRIPT = """
 import http.server, json, subprocess, sys, time
+version = sys.argv[2]
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open(sys.argv[1], "w").write(str(child.pid))
 class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = version
     def log_message(self, *_): pass
+    def say(self, text):
+        data = text.encode()
+        self.wfile.write(b"%x\\r\\n%s\\r\\n" % (len(data), data) if version == "HTTP/1.1" else data); self.wfile.flush()
     def do_GET(self):
         self.send_response(200); self.end_headers()
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_response(200); self.end_headers()
+        self.send_response(200 if asked["model"] == "m" else 404)
+        if version == "HTTP/1.1":
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
         words = ["a", "b", "c"][:asked["max_tokens"]]
         for word in words:
             time.sleep(0.05)
             chunk = {"choices": [{"delta": {"content": word}}]}
-            self.wfile.write(f"data: {json.dumps(chunk)}\\n\\n".encode()); self.wfile.flush()
+            self.say(f"data: {json.dumps(chunk)}\\n\\n")
         usage = {"choices": [], "usage": {"prompt_tokens": len(asked["messages"]), "completion_tokens": len(words)}}
-        self.wfile.write(f"data: {json.dumps(usage)}\\n\\ndata: [DONE]\\n\\n".encode())
+        self.say(f"data: {json.dumps(usage)}\\n\\ndata: [DONE]\\n\\n")
+        for end in [b"0\\r", b"\\n\\r\\n"] if version == "HTTP/1.1" else []:
+            time.sleep(0.05)
+            self.wfile.write(end); self.wfile.flush()
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[-1])), Handler).serve_forever()
 """
 
@@ -48,9 +60,10 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     return load(str(tiny_llama.folder(tmp_path_factory.mktemp("model") / "llama")))
 
 
-def variant(tmp_path: Path) -> server.Variant:
-    command = (sys.executable, "-c", SCRIPT, str(tmp_path / "child"), "--port")
-    return server.Variant("words", "", command[:-1], "m", "/health")
+def variant(tmp_path: Path, version: str = "HTTP/1.1", model: str = "m") -> server.Variant:
+    return server.Variant(
+        "words", "", (sys.executable, "-c", SCRIPT, str(tmp_path / "child"), version), model, "/health"
+    )
 
 
 def alive(pid: int) -> bool:
@@ -68,9 +81,10 @@ def test_chats_differ_and_are_long_enough(loaded: Loaded) -> None:
 
 
 @needs_peers
-def test_a_round_counts_tokens_and_times(loaded: Loaded, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
+def test_a_round_counts_tokens_and_times(loaded: Loaded, tmp_path: Path, version: str) -> None:
     chats = server.different_chats(loaded, 8, 30)
-    found = server.measure(variant(tmp_path), (chats[:4], chats[4:]), OPTIONS)
+    found = server.measure(variant(tmp_path, version), (chats[:4], chats[4:]), OPTIONS)
     # each client says 2 x 3 words, one every 0.05 s at best
     assert 0 < found.tokens_per_second < 2 * 3 / 0.15
     assert 0.05 <= found.first[50] <= found.first[95] and 0 <= found.between[50] <= found.between[95]
@@ -83,6 +97,13 @@ def test_answers_of_another_length_are_not_compared(loaded: Loaded, tmp_path: Pa
     chats = server.different_chats(loaded, 4, 30)
     with pytest.raises(WorkFailed, match=r"answers of \{3\} tokens, not 4"):
         server.measure(variant(tmp_path), (chats,), Namespace(**{**vars(OPTIONS), "tokens": 4}))
+
+
+@needs_peers
+def test_a_refusal_ends_the_load_at_once(loaded: Loaded, tmp_path: Path) -> None:
+    chats = server.different_chats(loaded, 4, 30)
+    with pytest.raises(WorkFailed, match=r"the server answers HTTP/1\.1 404"):
+        server.measure(variant(tmp_path, model="another"), (chats,), OPTIONS)
 
 
 def test_servers_end_with_all_that_they_started(tmp_path: Path) -> None:

@@ -52,5 +52,6 @@ class Runner(Protocol):
         ...
 
     def refresh(self) -> bool:
-        """Take over the weights as they are now; True where they changed, so that cached keys and values are stale."""
+        """Take over the weights as they are now, for the steps until the next call; True where they changed, so that
+        cached keys and values are stale."""
         ...

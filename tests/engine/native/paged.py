@@ -94,7 +94,8 @@ def blocks_for(tokens: int) -> int:
 
 
 def alone(runner: NativeRunner, ids: list[int]) -> Tensor:
-    """Logits [T, V] of one sequence in one step, in the runner's first blocks."""
+    """Logits [T, V] of one sequence in one step, in the runner's first blocks, with the weights as they are now."""
+    runner.refresh()
     return runner.run(step(rows_of(ids), [list(range(blocks_for(len(ids))))]))
 
 

@@ -66,21 +66,42 @@ struct Matrix {
     int64_t panel_bytes() const { return groups() * group_bytes(); }
 };
 
-// What a tile brings into the cache while it computes: `step` bytes for each k. The processor's own prefetching stops at
-// the end of a page, which a tile of a few rows reaches before memory can answer.
-struct Ahead {
+// What a tile brings into the cache while it computes, LINES cache lines and `step` bytes for each k: the processor's own
+// prefetching stops at the end of a page, which a tile of a few rows reaches before memory can answer.
+template <int LINES>
+struct InOrder {
     const uint8_t *next;
     int64_t step;
+    INLINE void fetch(int64_t) {
+        UNROLL for (int line = 0; line < LINES; line++) __builtin_prefetch(next + line * LINE, 0, 2);
+        next += step;
+    }
 };
 
-template <class S, int P, int R, int LINES>
+// The same from STRANDS places in turn, `apart` bytes from each other. The processor prefetches in each page by itself,
+// and a core has few buffers for what it asks for: with several pages begun, more reads are under way at once. Pays
+// where memory sets the pace; where sums set it, finding the place costs more.
+constexpr int STRANDS = 8;
+
+template <int LINES>
+struct InStrands {
+    const uint8_t *next;
+    int64_t step, apart;
+    INLINE void fetch(int64_t k) {
+        const uint8_t *from = next + k % STRANDS * apart;
+        UNROLL for (int line = 0; line < LINES; line++) __builtin_prefetch(from + line * LINE, 0, 2);
+        if (k % STRANDS == STRANDS - 1) next += step;
+    }
+};
+
+template <class S, int P, int R, class Ahead>
 INLINE void add_group(const uint8_t *group, int64_t panel_bytes, const float *x, int64_t stride, int64_t count,
                       Ahead &ahead, vf (&sums)[P][R][NV]) {
     S panel[P];
     UNROLL for (int p = 0; p < P; p++) panel[p].open(group + p * panel_bytes);
-    for (int64_t k = 0; k < count; k++, ahead.next += ahead.step) {
+    for (int64_t k = 0; k < count; k++) {
         vf weights[P][NV];
-        UNROLL for (int line = 0; line < LINES; line++) __builtin_prefetch(ahead.next + line * LINE, 0, 2);
+        ahead.fetch(k);
         UNROLL for (int p = 0; p < P; p++) panel[p].read(k, weights[p]);
         UNROLL for (int r = 0; r < R; r++) {
             vf value = splat(x[r * stride + k]);
@@ -90,26 +111,26 @@ INLINE void add_group(const uint8_t *group, int64_t panel_bytes, const float *x,
     }
 }
 
-// out[p][r][T] = products of P panels with R rows. LINES: cache lines that `ahead` brings for each k.
-template <class S, int P, int R, int LINES>
+// out[p][r][T] = products of P panels with R rows.
+template <class S, int P, int R, class Ahead>
 void tile(const uint8_t *panel, int64_t panel_bytes, const float *x, int64_t stride, int64_t inputs, Ahead ahead,
           float *out) {
     vf sums[P][R][NV] = {};
     int64_t k = 0;
     for (; k + GROUP <= inputs; k += GROUP, panel += S::group_bytes)
-        add_group<S, P, R, LINES>(panel, panel_bytes, x + k, stride, GROUP, ahead, sums);
-    if (k < inputs) add_group<S, P, R, LINES>(panel, panel_bytes, x + k, stride, inputs - k, ahead, sums);
+        add_group<S, P, R>(panel, panel_bytes, x + k, stride, GROUP, ahead, sums);
+    if (k < inputs) add_group<S, P, R>(panel, panel_bytes, x + k, stride, inputs - k, ahead, sums);
     UNROLL for (int p = 0; p < P; p++)
         UNROLL for (int r = 0; r < R; r++)
             UNROLL for (int v = 0; v < NV; v++) store(out + ((p * R + r) * NV + v) * W, sums[p][r][v]);
 }
 
-template <class S, int LINES, int R = MOST_ROWS>
+template <class S, int R = MOST_ROWS, class Ahead>
 INLINE void tile_of(int rows, const uint8_t *panel, const float *x, int64_t stride, int64_t inputs, Ahead ahead,
                     float *out) {
     if constexpr (R > 0) {
-        if (rows == R) return tile<S, 1, R, LINES>(panel, 0, x, stride, inputs, ahead, out);
-        tile_of<S, LINES, R - 1>(rows, panel, x, stride, inputs, ahead, out);
+        if (rows == R) return tile<S, 1, R>(panel, 0, x, stride, inputs, ahead, out);
+        tile_of<S, R - 1>(rows, panel, x, stride, inputs, ahead, out);
     }
 }
 
@@ -140,12 +161,13 @@ void few_rows(Team &team, const Matrix &matrix, const float *x, int64_t stride, 
     team.share_ahead((matrix.panels + 1) / 2, [&](int64_t unit, int64_t next) {
         alignas(64) float out[2 * R * T];
         const uint8_t *weights = matrix.data.data + 2 * unit * bytes;
-        const Ahead ahead = {matrix.data.data + 2 * (next < 0 ? unit : next) * bytes, 2 * S::group_bytes / GROUP};
+        const InStrands<lines_of<S>(2)> ahead = {matrix.data.data + 2 * (next < 0 ? unit : next) * bytes,
+                                                 2 * S::group_bytes / GROUP, 2 * bytes / STRANDS};
         const int panels = matrix.panels - 2 * unit < 2 ? 1 : 2;
         if (panels == 2)
-            tile<S, 2, R, lines_of<S>(2)>(weights, bytes, x, stride, matrix.inputs, ahead, out);
+            tile<S, 2, R>(weights, bytes, x, stride, matrix.inputs, ahead, out);
         else
-            tile<S, 1, R, lines_of<S>(2)>(weights, bytes, x, stride, matrix.inputs, ahead, out);
+            tile<S, 1, R>(weights, bytes, x, stride, matrix.inputs, ahead, out);
         for (int p = 0; p < panels; p++)
             for (int r = 0; r < R; r++) put(r, 2 * unit + p, out + (p * R + r) * T);
     });
@@ -159,21 +181,30 @@ void panel_times_rows(const Matrix &matrix, int64_t panel, int64_t next, const f
     const int64_t bytes = matrix.panel_bytes(), inputs = matrix.inputs;
     const uint8_t *weights = matrix.data.data + panel * bytes;
     const int64_t rows = end - begin, tiles = (rows + MOST_ROWS - 1) / MOST_ROWS;
-    Ahead ahead = {matrix.data.data + next * bytes, S::group_bytes / GROUP};
+    const uint8_t *following = matrix.data.data + next * bytes;
     if (tiles == 1) {
-        tile_of<S, lines_of<S>(1)>((int)rows, weights, x + begin * stride, stride, inputs, ahead, out);
+        const InStrands<lines_of<S>(1)> ahead = {following, S::group_bytes / GROUP, bytes / STRANDS};
+        tile_of<S>((int)rows, weights, x + begin * stride, stride, inputs, ahead, out);
         for (int64_t r = 0; r < rows; r++) put(begin + r, panel, out + r * T);
         return;
     }
-    if (S::group_bytes != Float32::group_bytes) {
+    const bool narrow = S::group_bytes != Float32::group_bytes;
+    if (narrow) {
         widen<S>(weights, inputs, wide);
         weights = (const uint8_t *)wide;
     }
-    ahead.step = (bytes / tiles + inputs - 1) / inputs;
-    for (int64_t i = 0; i < tiles; i++, ahead.next += bytes / tiles) {
+    const int64_t step = (bytes / tiles + inputs - 1) / inputs;
+    const bool memory_bound = !narrow && tiles <= 3;
+    for (int64_t i = 0; i < tiles; i++) {
         const int64_t row = begin + rows * i / tiles;
         const int count = (int)(begin + rows * (i + 1) / tiles - row);
-        tile_of<Float32, 1>(count, weights, x + row * stride, stride, inputs, ahead, out);
+        const InStrands<1> in_strands = {following + bytes / STRANDS * i / tiles, step, bytes / STRANDS};
+        const InOrder<1> in_order = {following + bytes * i / tiles, step};
+        const float *from = x + row * stride;
+        if (memory_bound)
+            tile_of<Float32>(count, weights, from, stride, inputs, in_strands, out);
+        else
+            tile_of<Float32>(count, weights, from, stride, inputs, in_order, out);
         for (int r = 0; r < count; r++) put(row + r, panel, out + r * T);
     }
 }

@@ -58,7 +58,7 @@ def supported(model: Decoder) -> str | None:
 
 
 class NativeRunner:
-    """A `Runner` (see engine/step.py) that owns the cache and a packed copy of the weights, which is never stale.
+    """A `Runner` (see engine/step.py) that owns the cache and a packed copy of the weights as they were at `refresh`.
 
     A row's result is the same to the bit whatever shares its step, in whatever order, in chunks of whatever size,
     wherever its blocks lie, and with any number of threads. One step at a time: not to be called from two threads.
@@ -94,19 +94,18 @@ class NativeRunner:
         self._handle: int = handle
         weakref.finalize(self, library.native_free, handle)
         self._weights = PackedWeights(library, handle, model)
-        self._stale = False
+        self._weights.refresh()
         self._rotary = _Rotary(config)
 
     def refresh(self) -> bool:
-        """Pack again what has changed in the model (every step does so first); True if anything had.
+        """Pack again what has changed in the model; True if anything had. Steps do not look: call it before each.
 
         The keys and values in the cache were computed with the old weights: whoever keeps them must drop them.
 
         Raises:
             WorkFailed: not enough memory, or an adapter that the kernel does not know.
         """
-        changed, self._stale = self._weights.refresh() or self._stale, False
-        return changed
+        return self._weights.refresh()
 
     def run(self, step: Step) -> Tensor:
         """fp32 logits [M, V] of the wanted rows. Raises ValueError for a step that is out of range."""
@@ -141,7 +140,6 @@ class NativeRunner:
         tables_RC = np.ascontiguousarray(step.tables_RC, dtype=np.int32)
         if not (ids_N.shape == positions_N.shape == branch_N.shape and tables_RC.ndim == 2):
             raise ValueError("a step needs as many ids as positions and branches, and a table of two dimensions")
-        self._stale = self._weights.refresh() or self._stale  # for whoever keeps what is in the cache to hear of
         out_MX = torch.empty(len(wanted_M), columns)
         if len(ids_N) == 0:
             if len(wanted_M):
