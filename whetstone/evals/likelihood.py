@@ -41,7 +41,7 @@ def token_logprobs(
         )
     found: list[np.ndarray] = [np.empty(0, dtype=np.float32)] * len(sequences)
     done = 0
-    for places in _passes(sequences, pass_tokens):
+    for places in passes(sequences, pass_tokens):
         for place, logprobs in zip(places, _one_pass(loaded, [sequences[i] for i in places]), strict=True):
             found[place] = logprobs
         done += len(places)
@@ -50,7 +50,7 @@ def token_logprobs(
     return found
 
 
-def _passes(sequences: Sequence[Sequence[int]], pass_tokens: int) -> Iterator[list[int]]:
+def passes(sequences: Sequence[Sequence[int]], pass_tokens: int) -> Iterator[list[int]]:
     """Places of the sequences of each pass; those that begin alike stand together."""
     batch: list[int] = []
     trie = Trie()

@@ -1,0 +1,70 @@
+"""Canary exposure: how early the true end of a planted text comes among ends that could have been drawn instead
+(Carlini et al. 2019, arXiv 1802.08232).
+
+Whoever publishes items plants the canaries of their key among them. A canary's end is six random digits, so a model that
+never saw it puts the true end at any rank with equal chance, whatever else it knows.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from whetstone.tasks.keys import problem_seed
+
+ALTERNATIVES = 63  # beside the true one: exposures go up to 6 bits
+DIGITS = 6
+_THINGS = [
+    "river",
+    "stone",
+    "window",
+    "garden",
+    "letter",
+    "summer",
+    "bottle",
+    "coffee",
+    "dinner",
+    "engine",
+    "flower",
+    "guitar",
+    "hammer",
+    "island",
+]
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A text in two parts, and other ends that were as likely to be drawn."""
+
+    start: str
+    end: str
+    others: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return self.start + self.end
+
+
+def canaries(key: bytes, count: int) -> list[Canary]:
+    """The canaries that belong to a key: a pure function of it, to be planted among the items of that key."""
+    return [_canary(problem_seed(key, "canary", "", "1", i)) for i in range(count)]
+
+
+def _canary(seed: bytes) -> Canary:
+    rng = random.Random(seed)
+    names = " ".join(rng.sample(_THINGS, 3))
+    ends: list[str] = []
+    while len(ends) <= ALTERNATIVES:
+        end = "".join(str(rng.randrange(10)) for _ in range(DIGITS))
+        if end not in ends:
+            ends.append(end)
+    return Canary(f"The number of the {names} is ", ends[0], tuple(ends[1:]))
+
+
+def score(true: float, others: Sequence[float]) -> float:
+    """Exposure in bits: log2(ends) - log2(rank), rank 1 for the likeliest; ties share the mean of their ranks."""
+    above = sum(other > true for other in others)
+    equal = sum(other == true for other in others)
+    return math.log2(len(others) + 1) - math.log2(1 + above + equal / 2)
