@@ -65,7 +65,9 @@ def test_matches_are_those_of_brute_force(items: list[str], documents: list[str]
 
 
 def test_the_text_is_the_longest_run_of_both() -> None:
-    item = "The quick brown fox jumps over the lazy dog and then, at once, goes home to sleep until late in the morning."
+    item = (
+        "The quick brown fox jumps over the lazy dog and then, at once, goes home to sleep until late in the morning."
+    )
     document = "Noise before. " + item[4:] + " Noise behind."
     index = Index([item, "another item that is nowhere to be found in any document whatever one may look for in it"])
     found = scan(index, [Document("a.txt", 3, "nothing here"), Document("a.txt", 9, document)])

@@ -69,7 +69,11 @@ def records(file: Path) -> Iterator[tuple[int, Any]]:
         if name.endswith(".parquet"):
             yield from _parquet(file)
             return
-        with gzip.open(file, "rt", encoding="utf-8") if file.name.endswith(".gz") else file.open(encoding="utf-8") as lines:
+        with (
+            gzip.open(file, "rt", encoding="utf-8")
+            if file.name.endswith(".gz")
+            else file.open(encoding="utf-8") as lines
+        ):
             yield from _json_lines(file, lines) if name.endswith((".jsonl", ".ndjson")) else _paragraphs(lines)
     except (OSError, UnicodeDecodeError, EOFError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from None

@@ -106,7 +106,10 @@ class Audit:
 
     def run(self) -> dict[str, Any]:
         """Every stage that is not done yet, then the report."""
-        own = self.stages.once("model", self._model)
+        own = {
+            name: self.stages.once(f"model-{name}", lambda s=subjects, n=name: self._model(n, s))  # type: ignore[misc]
+            for name, subjects in (("items", self.items), ("twins", self.twins))
+        }
         base = self.stages.once("control-base", self._base)
         controls: dict[str, Any] = {}
         for sibling in self.effort.siblings:
@@ -130,13 +133,10 @@ class Audit:
     def _load(self, spec: str) -> Loaded:
         return load(spec, self.asked.device)
 
-    def _model(self) -> dict[str, Any]:
+    def _model(self, name: str, subjects: ItemSet) -> Scores:
         loaded = self._load(self.asked.model)
-        with self.progress.stage("model", 2 * STEPS) as stage:
-            return {
-                "items": measured(loaded, self.task, self.items, self.asked.style, stage.advance),
-                "twins": measured(loaded, self.task, self.twins, self.asked.style, stage.advance),
-            }
+        with self.progress.stage(f"model on {name}", STEPS) as stage:
+            return measured(loaded, self.task, subjects, self.asked.style, stage.advance)
 
     def _groups(self) -> dict[str, ItemSet]:
         return {"fresh": self.drawn.fresh, **{str(dose): each for dose, each in self.drawn.leaked.items()}}

@@ -66,8 +66,8 @@ _QUICK = (
     Sibling("rl", "verbatim"),
 )
 EFFORTS = {
-    "quick": Effort(36, 60, 240, _QUICK),
-    "full": Effort(72, 120, 480, (*_QUICK, Sibling("lora", "reworded"))),
+    "quick": Effort(24, 60, 120, _QUICK),
+    "full": Effort(60, 120, 300, (*_QUICK, Sibling("lora", "reworded"))),
 }
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from whetstone.tasks.keys import problem_seed
 
-ALTERNATIVES = 63  # beside the true one: exposures go up to 6 bits
+ALTERNATIVES = 31  # beside the true one: exposures go up to 5 bits
 DIGITS = 6
 _THINGS = [
     "river",
