@@ -91,7 +91,7 @@ def test_what_the_search_would_have_found_stands_beside_it(tmp_path: Path) -> No
     assert recall["verbatim"]["13 words"]["mean"] == recall["verbatim"]["50 characters"]["mean"] == 1.0
     assert recall["verbatim"]["near-duplicates"]["mean"] > 0.95
     assert recall["one word edited"]["13 words"]["mean"] < 0.9  # an item of 17 words broken near its middle
-    assert recall["one word edited"]["near-duplicates"]["mean"] > 0.9
+    assert recall["one word edited"]["near-duplicates"]["mean"] > recall["one word edited"]["13 words"]["mean"] + 0.2
     assert recall["reworded"]["13 words"]["mean"] < 1.0
 
 

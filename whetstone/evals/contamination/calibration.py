@@ -84,8 +84,10 @@ def auc(members: Sequence[float], fresh: Sequence[float]) -> Interval:
         variance = theta * (1 - theta) * (1 + spare * (1 - theta) / (2 - theta) + spare * theta / (1 + theta))
         return abs(theta - area) - _Z * math.sqrt(variance / (len(left) * len(right)))
 
-    low = 0.0 if area == 0 else float(optimize.brentq(beyond, 0.0, area))
-    high = 1.0 if area == 1 else float(optimize.brentq(beyond, area, 1.0))
+    # at 0 and 1 themselves the variance is nothing, and the area would be its own end
+    inside = min(max(area, 1e-12), 1 - 1e-12)
+    low = 0.0 if area == 0 else float(optimize.brentq(beyond, 0.0, inside))
+    high = 1.0 if area == 1 else float(optimize.brentq(beyond, inside, 1.0))
     return Interval(area, low, high, len(left))
 
 

@@ -14,6 +14,7 @@ from whetstone.evals.contamination.corpus import Document, questions, read
 from whetstone.evals.contamination.near import NearIndex, NearMatch
 from whetstone.evals.contamination.overlap import Index, Match, scan
 from whetstone.evals.statistics import wilson
+from whetstone.runs.allocator import keep_freed_memory
 from whetstone.runs.progress import Progress
 from whetstone.tasks.keys import Key, Stream
 from whetstone.tasks.registry import load_task
@@ -41,6 +42,7 @@ def audit_corpus(
         if not file.is_file():
             raise UsageError(f"there is no file {file}")
     texts, source = _wanted(task, items, level, n, seed)
+    keep_freed_memory()  # the arrays of a batch are as large as those of the last
     notes = []
     near_index = None
     if near and near_duplicates.available():

@@ -95,7 +95,7 @@ class Scan:
     )
 
     def add(self, documents: Sequence[Document]) -> None:
-        """Look up some documents together (a million characters at once is about right)."""
+        """Look up some documents together (a quarter of a million characters at once is about right)."""
         folded = [fold(document.text) for document in documents]
         batch = Batch(folded)
         self.documents += len(documents)

@@ -17,7 +17,7 @@ import numpy as np
 
 BASE = 0x9E3779B97F4A7C15 | 1
 INVERSE = pow(BASE, -1, 1 << 64)
-BATCH_CHARS = 1 << 20
+BATCH_CHARS = 1 << 18  # what a batch makes stays in the cache
 _SPACE, _WORD, _SYMBOL = 0, 1, 2
 
 
@@ -192,7 +192,7 @@ class HashSet:
         hashes = np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
         hashes.sort()
         self.sorted = hashes[np.concatenate([[True], hashes[1:] != hashes[:-1]])] if len(hashes) else hashes
-        bits = min(30, max(16, len(self.sorted).bit_length() + 4))
+        bits = min(31, max(16, len(self.sorted).bit_length() + 5))
         self._shift = np.uint64(64 - bits)
         self._map = np.zeros(1 << (bits - 3), dtype=np.uint8)
         place = self.sorted >> self._shift
