@@ -3,9 +3,10 @@
     python bench/overlap.py [--items 1000000] [--documents 100000] [--peer-items 20000]
 
 Both find every item that shares a run of 13 words or of 50 characters with a document, from folded text on: ours with
-hashed windows, the peer with a set of word tuples and a set of strings, as lm-evaluation-harness' and similar scripts do.
-The two are timed in turn on the same smaller work and must name the same items; then ours alone takes a million items,
-their keys and their buckets of the partition included, cold. One per cent of the items is planted in the documents.
+hashed windows, the peer with a set of word tuples and a set of strings, as lm-evaluation-harness' and similar scripts
+do. The two are timed in turn on the same smaller work and must name the same items; then ours alone takes a million
+items, their keys and their buckets of the partition included, cold. One per cent of the items is planted in the
+documents.
 """
 
 import argparse

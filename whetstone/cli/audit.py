@@ -1,4 +1,5 @@
-"""`whet audit`: was it seen before? In a corpus, by its texts; in a model, by signs that are tried on siblings first."""
+"""`whet audit`: was it seen before? In a corpus, by its texts; in a model, by signs that are tried on siblings
+first."""
 
 from __future__ import annotations
 

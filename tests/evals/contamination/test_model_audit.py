@@ -53,6 +53,8 @@ def test_a_sibling_of_sixteen_copies_is_found_and_a_clean_model_is_not(tmp_path:
         assert "canary" not in {each["detector"] for each in found["detectors"]}  # none were planted
         assert found["exposure_bits"]["full-verbatim"]["16"] > found["exposure_bits"]["full-verbatim"]["0"]
         assert found["verdict"] in "\n".join(lines(found, tmp_path))
+    page = (tmp_path / "audit-guilty" / "audit.html").read_text()
+    assert "contaminated: " in page and "<script" not in page and "canary exposure" in page
 
 
 def _contaminate(source: Path, target: Path, copies: int) -> None:
@@ -88,10 +90,10 @@ def test_a_killed_audit_goes_on(tmp_path: Path, small: None, monkeypatch: pytest
         audit_model(model, "addition", tmp_path / "out", Progress(), LEVEL, n=15)
 
 
-def test_every_way_of_leaking_runs_through(
-    tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    every = tuple(Sibling(m, w) for m, w in (("full", "verbatim"), ("full", "reworded"), ("lora", "verbatim"), ("rl", "verbatim")))
+def test_every_way_of_leaking_runs_through(tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = tuple(
+        Sibling(m, w) for m, w in (("full", "verbatim"), ("full", "reworded"), ("lora", "verbatim"), ("rl", "verbatim"))
+    )
     monkeypatch.setitem(siblings.EFFORTS, "quick", replace(SMALL, members=6, fresh=24, filler=6, siblings=every))
     model = str(tiny_folder(tmp_path / "model"))
     task = digit_task(tmp_path)
@@ -161,7 +163,12 @@ def test_the_order_of_texts_changes_no_token_inside_of_them(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"effort": "huge"}, "effort"), ({"n": 3}, "at least 12"), ({"style": "odd"}, "style"), ({"level": 99}, "level 99")],
+    [
+        ({"effort": "huge"}, "effort"),
+        ({"n": 3}, "at least 12"),
+        ({"style": "odd"}, "style"),
+        ({"level": 99}, "level 99"),
+    ],
 )
 def test_wrong_options_are_refused_before_anything_is_loaded(changes: dict[str, Any], message: str) -> None:
     task = load_task("addition")

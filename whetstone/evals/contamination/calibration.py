@@ -1,8 +1,8 @@
-"""From scores to statements: how many members a detector finds at a false-positive rate of 5 %, and tests of a set whose
-false alarms are bounded whatever the scores look like.
+"""From scores to statements: how many members a detector finds at a false-positive rate of 5 %, and tests of a set
+whose false alarms are bounded whatever the scores look like.
 
-Members and non-members come from one distribution here, so under "never seen" the scores of items and of fresh twins are
-exchangeable: a permutation test is exact, and a threshold at an order statistic of the non-members keeps its rate.
+Members and non-members come from one distribution here, so under "never seen" the scores of items and of fresh twins
+are exchangeable: a permutation test is exact, and a threshold at an order statistic of the non-members keeps its rate.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def threshold(fresh: Sequence[float], fpr: float = FPR) -> float:
 
 
 def tpr_at_fpr(members: Sequence[float], fresh: Sequence[float], bootstrap: int = 2000, seed: int = 0) -> Interval:
-    """Share of the members above the threshold of the non-members. The interval is the wider, on either side, of Wilson's
-    (luck of the members) and a percentile bootstrap of both groups (luck of the threshold as well)."""
+    """Share of the members above the threshold of the non-members. The interval is the wider, on either side, of
+    Wilson's (luck of the members) and a percentile bootstrap of both groups (luck of the threshold as well)."""
     left, right = np.asarray(members, dtype=np.float64), np.asarray(fresh, dtype=np.float64)
     share = wilson(int((left > threshold(right.tolist())).sum()), len(left))
     rank = math.ceil((1 - FPR) * (len(right) + 1) - 1e-9)
@@ -92,8 +92,8 @@ def auc(members: Sequence[float], fresh: Sequence[float]) -> Interval:
 
 
 def permutation_p(items: Sequence[float], twins: Sequence[float], seed: int = 0, draws: int = DRAWS) -> float:
-    """One-sided p of "the items score no higher than fresh twins", by permuting who is which; the statistic is the sum of
-    the items' ranks (Wilcoxon), ties sharing theirs. P(p <= x) <= x for every x when the two are exchangeable."""
+    """One-sided p of "the items score no higher than fresh twins", by permuting who is which; the statistic is the sum
+    of the items' ranks (Wilcoxon), ties sharing theirs. P(p <= x) <= x for every x when the two are exchangeable."""
     ranks_N = stats.rankdata(np.concatenate([np.asarray(items, float), np.asarray(twins, float)]))
     # twice a mean rank is a whole number, and whole numbers are compared without rounding
     doubled_N = np.rint(2 * ranks_N).astype(np.int64)
@@ -121,8 +121,8 @@ def power(members: Sequence[float], fresh: Sequence[float], items: int, twins: i
 
 
 def order_power(members: Sequence[float], fresh: Sequence[float], shards: int) -> Power:
-    """The same for the order of items, whose test needs no twins: the share of bootstrapped sets of `shards` shards whose
-    summed scores pass the 5 % level (a shard's score has mean 0 and variance 1 over its orders)."""
+    """The same for the order of items, whose test needs no twins: the share of bootstrapped sets of `shards` shards
+    whose summed scores pass the 5 % level (a shard's score has mean 0 and variance 1 over its orders)."""
     z_B = _resampled(members, shards).sum(1) / math.sqrt(shards)
     return Power(tpr_at_fpr(members, fresh), auc(members, fresh), float((z_B > _ONE_SIDED).mean()), shards)
 

@@ -1,6 +1,7 @@
 """Documents of a corpus, one after the other, each with the file and the line that it begins in.
 
-JSON lines, parquet, and plain text (paragraphs). Nothing is read whole but one document, or one batch of a parquet file.
+JSON lines, parquet, and plain text (paragraphs). Nothing is read whole but one document, or one batch of a parquet
+file.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Document:
 
 
 def read(files: Iterable[Path]) -> Iterator[Document]:
-    """All documents of the files. Raises UsageError for a file that is missing, or that cannot be read as its name says."""
+    """All documents of the files. Raises UsageError for a file that is missing, or that cannot be read as its name
+    says."""
     for file in files:
         for line, record in records(file):
             text = record if isinstance(record, str) else _text(record)
@@ -91,7 +93,8 @@ def _json_lines(file: Path, lines: IO[str]) -> Iterator[tuple[int, Any]]:
 
 
 def _paragraphs(lines: IO[str]) -> Iterator[tuple[int, str]]:
-    first, held = 1, []
+    first = 1
+    held: list[str] = []
     for number, line in enumerate(lines, 1):
         if line.strip():
             first = first if held else number

@@ -35,8 +35,8 @@ def audit_corpus(
 ) -> dict[str, Any]:
     """Look for `n` problems of a task (those of `whet eval --seed`), or for the items of a file, in these files.
 
-    Returns {items, documents, characters, held {kind: share of the items with any overlap}, matches, near, recall, ...}.
-    Raises UsageError for files that cannot be read, for both or neither of `task` and `items`.
+    Returns {items, documents, characters, held {kind: share of the items with any overlap}, matches, near, recall,
+    ...}. Raises UsageError for files that cannot be read, for both or neither of `task` and `items`.
     """
     for file in files:
         if not file.is_file():

@@ -63,8 +63,8 @@ def draw(
 
 
 def suspects(task: Task, level: int, seed: str, n: int, twins: int, planted: int) -> tuple[ItemSet, ItemSet]:
-    """The items of a seed as `whet eval --seed` draws them, with the canaries of their key, and fresh twins of them under
-    a key that nobody has published anything of."""
+    """The items of a seed as `whet eval --seed` draws them, with the canaries of their key, and fresh twins of them
+    under a key that nobody has published anything of."""
     key = Key.derive(seed.encode(), "whetstone eval")
     other = Key.derive(seed.encode(), "whetstone audit twins")
     (items,) = draw(task, level, key, [n])

@@ -24,19 +24,23 @@ from whetstone.evals.measure import measure_greedy
 from whetstone.models.loading import Loaded
 from whetstone.tasks.task import Task
 
-# In the order of a report. "order" holds the log-probabilities of all orders of each shard; the others one score an item.
+# In the order of a report. "order" holds the log-probabilities of all orders of each shard; the others one score an
+# item.
 DETECTORS = ("loss", "zlib", "min_k", "min_k_plus", "completion", "order", "twin_gap", "canary")
 Scores = dict[str, list[Any]]
 Tick = Callable[[], None]
 STEPS = 4  # calls of `tick` in one `measured`
 
 
-def measured(loaded: Loaded, task: Task, subjects: ItemSet, style: str, tick: Tick = lambda: None) -> Scores:
-    """Scores by detector for `subjects`. `tick` is called `STEPS` times, as the parts are done. "twin_gap" holds 1 or 0,
-    whether the greedy answer is right: reference models are taken off later."""
+def measured(
+    loaded: Loaded, task: Task, subjects: ItemSet, style: str, tick: Tick = lambda: None, ordered: bool = True
+) -> Scores:
+    """Scores by detector for `subjects`. `tick` is called `STEPS` times, as the parts are done. "twin_gap" holds 1 or
+    0, whether the greedy answer is right: reference models are taken off later. `ordered`: whether to score the orders
+    of the items, which costs more than all the rest."""
     scores = likelihood_scores(loaded, subjects.items)
     tick()
-    scores["order"] = order_logprobs(loaded, subjects)
+    scores["order"] = order_logprobs(loaded, subjects) if ordered else []
     scores["canary"] = canary_exposures(loaded, subjects.canaries)
     tick()
     engine = Engine(loaded.model)
@@ -90,7 +94,8 @@ def canary_exposures(loaded: Loaded, planted: Sequence[canary.Canary]) -> list[f
 
 
 def completions(loaded: Loaded, engine: Engine, items: Sequence[Item]) -> Scores:
-    """ "completion": nearness of the greedy rest after the first 60 % of each item; "exact": 1 where it is the very rest."""
+    """ "completion": nearness of the greedy rest after the first 60 % of each item; "exact": 1 where it is the very
+    rest."""
     before = len(separator_ids(loaded.tokenizer))
     nearness: list[float] = []
     for first in range(0, len(items), 128):

@@ -1,6 +1,7 @@
 """The audit of a model: its scores on the items of a seed, beside siblings that were contaminated on purpose.
 
-Every stage leaves its scores in DIR/stages; a killed audit goes on from there, and one with the same settings only reads.
+Every stage leaves its scores in DIR/stages; a killed audit goes on from there, and one with the same settings only
+reads.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from whetstone.errors import UsageError
 from whetstone.evals.contamination import report
 from whetstone.evals.contamination.items import Item, ItemSet, suspects
 from whetstone.evals.contamination.measure import STEPS, Scores, measured
+from whetstone.evals.contamination.page import render
 from whetstone.evals.contamination.siblings import DOSES, EFFORTS, Sibling, pools, train
 from whetstone.evals.measure import measure_greedy
-from whetstone.files import atomic_write_json
+from whetstone.files import atomic_write_json, atomic_write_text
 from whetstone.models.loading import Loaded, load
 from whetstone.runs.progress import Progress
 from whetstone.runs.stages import Stages
@@ -32,8 +34,8 @@ LEAST_ITEMS = 12
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked: `n` items of `seed`, against twice as many fresh twins. `planted`: whether the items were published
-    with the canaries of their key; `references`: models that are taken for clean, for the twin gap."""
+    """What is asked: `n` items of `seed`, against twice as many fresh twins. `planted`: whether the items were
+    published with the canaries of their key; `references`: models that are taken for clean, for the twin gap."""
 
     model: str
     task: str
@@ -60,7 +62,8 @@ class Plan:
 def audit_model(
     model: str, task: str, folder: Path, progress: Progress, level: int | None = None, **options: Any
 ) -> dict[str, Any]:
-    """Audit `model` on a task's items; the report, which is also in DIR/audit.json. `options`: the fields of `Plan`.
+    """Audit `model` on a task's items; the report, which is also in DIR/audit.json and, as a page, in DIR/audit.html.
+    `options`: the fields of `Plan`.
 
     Raises UsageError for wrong options and for a directory that holds something else, WorkFailed when training fails.
     """
@@ -69,6 +72,7 @@ def audit_model(
     asked.check(judged)
     found = Audit(asked, judged, folder, progress).run()
     atomic_write_json(folder / "audit.json", found)
+    atomic_write_text(folder / "audit.html", render(found))
     return found
 
 
@@ -136,7 +140,9 @@ class Audit:
     def _model(self, name: str, subjects: ItemSet) -> Scores:
         loaded = self._load(self.asked.model)
         with self.progress.stage(f"model on {name}", STEPS) as stage:
-            return measured(loaded, self.task, subjects, self.asked.style, stage.advance)
+            # the order of twins means nothing: nobody published them
+            ordered = name == "items"
+            return measured(loaded, self.task, subjects, self.asked.style, stage.advance, ordered)
 
     def _groups(self) -> dict[str, ItemSet]:
         return {"fresh": self.drawn.fresh, **{str(dose): each for dose, each in self.drawn.leaked.items()}}

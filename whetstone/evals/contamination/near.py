@@ -81,7 +81,8 @@ class NearIndex:
         return sorted(best.values(), key=lambda match: (-match.similarity, match.item))
 
     def _stretches(self, documents: Iterable[Document]) -> Iterator[tuple[Document, tuple[str, int], np.ndarray]]:
-        """Every document in overlapping stretches about as long as an item: (document, (its text, first word), triples)."""
+        """Every document in overlapping stretches about as long as an item: (document, (its text, first word),
+        triples)."""
         step = max(1, self.stretch // 4)
         for together in _together(documents):
             folded = [fold(document.text) for document in together]

@@ -1,9 +1,9 @@
 """Which items stand, whole or in part, in a corpus: every run of 13 words and of 50 characters that both hold, with the
 text, the document and its place.
 
-The corpus goes by once and nothing of it is kept but the documents that hold something. Two passes over the items: their
-hashes make the set that documents are looked up in; those that were met are then traced back to their items. So no list
-of owners is held for the millions of windows that nobody meets.
+The corpus goes by once and nothing of it is kept but the documents that hold something. Two passes over the items:
+their hashes make the set that documents are looked up in; those that were met are then traced back to their items. So
+no list of owners is held for the millions of windows that nobody meets.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ JOINED_ROWS = 1 << 22
 
 @dataclass(frozen=True)
 class Match:
-    """An item and the document that holds most of it. Coverage: the share of the item's words (or characters) that stand
-    in runs found there. `text`: the longest such run, folded."""
+    """An item and the document that holds most of it. Coverage: the share of the item's words (or characters) that
+    stand in runs found there. `text`: the longest such run, folded."""
 
     item: int
     kind: str  # "words" or "characters"
@@ -116,13 +116,13 @@ class Scan:
             self._kept += len(folded[holder]) if keep else 0
             document = documents[holder]
             self._held.append((Document(document.file, document.line, ""), folded[holder] if keep else ""))
-        for kind, (texts, hashes) in met.items():
-            if len(texts):
-                self._hits[kind].append(_pairs(number[texts], hashes))
+        for kind, (text_H, hash_H) in met.items():
+            if len(text_H):
+                self._hits[kind].append(_pairs(number[text_H], hash_H))
 
     def matches(self) -> list[Match]:
-        """For each item that stands anywhere, the document that holds most of it, by words and by characters; those held
-        most first. Equal hashes are held against the texts themselves before they are reported."""
+        """For each item that stands anywhere, the document that holds most of it, by words and by characters; those
+        held most first. Equal hashes are held against the texts themselves before they are reported."""
         found = [match for kind in self._hits for match in self._matches(kind)]
         return sorted(found, key=lambda match: (-match.coverage, match.item, match.kind))
 
@@ -148,8 +148,8 @@ class Scan:
         return found
 
     def _text(self, kind: str, item: int, document: int, runs: list[tuple[int, int]]) -> str:
-        """The longest stretch of the item, made of these (place, length) runs, that the document really has in one piece;
-        empty where equal hashes were all there was."""
+        """The longest stretch of the item, made of these (place, length) runs, that the document really has in one
+        piece; empty where equal hashes were all there was."""
         folded = self.index.texts[item]
         units, joint = (words(folded), " ") if kind == "words" else (folded, "")
         there = self._held[document][1]

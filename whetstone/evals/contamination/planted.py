@@ -1,4 +1,5 @@
-"""The positive control of the search in texts: copies planted in documents of the very corpus, and how many are found."""
+"""The positive control of the search in texts: copies planted in documents of the very corpus, and how many are
+found."""
 
 from __future__ import annotations
 

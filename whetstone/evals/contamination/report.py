@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from whetstone.evals.contamination import calibration
 from whetstone.evals.contamination.calibration import Power
 from whetstone.evals.contamination.detectors import exchangeability, twin_gap
+from whetstone.evals.contamination.detectors.exchangeability import SHARD
 from whetstone.evals.contamination.measure import DETECTORS, Scores
 from whetstone.evals.contamination.siblings import DOSES
 from whetstone.evals.contamination.verdict import Finding, findings, overall
@@ -68,7 +70,7 @@ def false_alarm_check(found: Mapping[str, Scores], control: Mapping[str, Mapping
     # references are lists over models of lists over items: join along the items
     if any("references" in found[str(dose)] for dose in DOSES):
         columns = [found[str(dose)]["references"] for dose in DOSES]
-        merged["references"] = [sum(each, []) for each in zip(*columns, strict=True)]
+        merged["references"] = [list(chain(*each)) for each in zip(*columns, strict=True)]
     p_values = {name: p_value(merged, found["fresh"], name) for name in present(merged, found["fresh"])}
     return [each.to_dict() for each in findings(p_values, control)]
 
@@ -76,18 +78,11 @@ def false_alarm_check(found: Mapping[str, Scores], control: Mapping[str, Mapping
 def build(facts: Mapping[str, Any], items: Scores, twins: Scores, controls: Mapping[str, Any]) -> dict[str, Any]:
     """`controls`: by the sibling's name {"scores": {dose or "fresh": Scores}, "note": str}. The report as JSON."""
     names = present(items, twins)
-    size = {
-        name: (len(units(items, name)), len(units(twins, name)) if name != "order" else 0)
-        for name in DETECTORS
-        if name in items
-    }
     table = {
         sibling: {
-            name: control_power(
-                each["scores"], name, *size.get(name, (len(items["loss"]) // 3, len(twins["loss"]) // 3))
-            )
+            name: control_power(each["scores"], name, *_size(name, items, twins))
             for name in DETECTORS
-            if each["scores"].get("fresh", {}).get(name)
+            if each["scores"]["fresh"].get(name)
         }
         for sibling, each in controls.items()
         if not each["note"]
@@ -116,6 +111,13 @@ def build(facts: Mapping[str, Any], items: Scores, twins: Scores, controls: Mapp
         "without_signal": {sibling: each["note"] for sibling, each in controls.items() if each["note"]},
         "clean_sibling": false_alarm_check(controls[CLEAN]["scores"], verbatim) if CLEAN in controls else [],
     }
+
+
+def _size(detector: str, items: Scores, twins: Scores) -> tuple[int, int]:
+    """How many units a set's test compares: items, or shards and canaries, of which there is one to every three
+    items."""
+    n, fresh = len(items["loss"]), len(twins["loss"])
+    return (n // SHARD, fresh // SHARD) if detector in ("order", "canary") else (n, fresh)
 
 
 def _detector(found: Finding, items: Scores, twins: Scores) -> dict[str, Any]:

@@ -50,7 +50,8 @@ class Sibling:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much positive control: items leaked at each dose, fresh ones beside them, filler in the training, siblings."""
+    """How much positive control: items leaked at each dose, fresh ones beside them, filler in the training,
+    siblings."""
 
     members: int
     fresh: int

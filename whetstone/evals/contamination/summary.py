@@ -39,15 +39,20 @@ def lines(found: Mapping[str, Any], folder: Path) -> list[str]:
     gap = found["twin_gap"]
     text += [
         "",
-        f"completed word for word from 60 %: items {_percent(exact['exact_items'])}, twins {_percent(exact['exact_twins'])}",
-        f"answered right: items {_percent(gap['items'])}, twins {_percent(gap['twins'])}; "
-        f"gap {100 * gap['gap']['mean']:+.1f} points ({100 * gap['gap']['low']:+.1f} to {100 * gap['gap']['high']:+.1f})",
+        f"completed word for word from 60 %: items {_percent(exact['exact_items'])}, "
+        f"twins {_percent(exact['exact_twins'])}",
+        f"answered right: items {_percent(gap['items'])}, twins {_percent(gap['twins'])}; gap {points(gap['gap'])}",
     ]
     false = [NAMES[each["detector"]] for each in found["clean_sibling"] if each["word"] == "contaminated"]
     if found["clean_sibling"]:
         text.append(f"of a sibling that saw no item of its own: {', '.join(false) or 'no alarm'}")
     text += [f"{sibling}: {note}" for sibling, note in found["without_signal"].items()]
     return [*text, f"the page: {folder / 'audit.html'}"]
+
+
+def points(gap: Mapping[str, float]) -> str:
+    """A gap in points of a hundred, with its interval."""
+    return f"{100 * gap['mean']:+.1f} points ({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f})"
 
 
 def _percent(share: Mapping[str, float]) -> str:

@@ -1,8 +1,8 @@
 """Hashes of all runs of n words and of n characters of many texts at once, without a loop in Python over any of them.
 
-A polynomial hash modulo 2^64 with prefix sums: the hash of any stretch is one difference and one product. A word is a run
-of letters, digits and underscores, or a single symbol ("+", "="); other punctuation and white space part words. Texts are
-folded first: compatibility forms (NFKC), case, and runs of white space.
+A polynomial hash modulo 2^64 with prefix sums: the hash of any stretch is one difference and one product. A word is a
+run of letters, digits and underscores, or a single symbol ("+", "="); other punctuation and white space part words.
+Texts are folded first: compatibility forms (NFKC), case, and runs of white space.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ class _Prefix:
 
 @dataclass(frozen=True)
 class Found:
-    """Windows of one length: `hashes`, which text of the batch each stands in, and its place there in words or characters."""
+    """Windows of one length: `hashes`, which text of the batch each stands in, and its place there in words or
+    characters."""
 
     hashes: np.ndarray
     texts: np.ndarray

@@ -1,8 +1,8 @@
 """Canary exposure: how early the true end of a planted text comes among ends that could have been drawn instead
 (Carlini et al. 2019, arXiv 1802.08232).
 
-Whoever publishes items plants the canaries of their key among them. A canary's end is six random digits, so a model that
-never saw it puts the true end at any rank with equal chance, whatever else it knows.
+Whoever publishes items plants the canaries of their key among them. A canary's end is six random digits, so a model
+that never saw it puts the true end at any rank with equal chance, whatever else it knows.
 """
 
 from __future__ import annotations
