@@ -106,11 +106,21 @@ def test_canaries_are_a_function_of_their_key() -> None:
 
 @given(st.floats(-5, 5), st.lists(st.floats(-5, 5), min_size=1, max_size=31))
 def test_exposure_is_the_rank_in_bits(true: float, others: list[float]) -> None:
-    found = canary.score(true, others)
+    found = canary.exposure(true, others)
     assert 0 <= found <= math.log2(len(others) + 1)
     if true not in others:
         rank = sorted([true, *others], reverse=True).index(true) + 1
         assert found == pytest.approx(math.log2(len(others) + 1) - math.log2(rank))
+
+
+def test_modelled_exposure_is_calibrated_and_goes_on_beyond_the_ranks() -> None:
+    generator = np.random.default_rng(1)
+    drawn = generator.normal(-20, 3, (4000, canary.ALTERNATIVES + 1))
+    bits = np.array([canary.score(row[0], row[1:].tolist()) for row in drawn])
+    for wanted in (1, 3, 5):
+        assert (bits >= wanted).mean() == pytest.approx(2.0**-wanted, rel=0.25)
+    assert canary.score(0.0, drawn[0, 1:].tolist()) > canary.exposure(0.0, drawn[0, 1:].tolist())
+    assert canary.score(-1.0, [-1.0, -1.0]) == 1.0
 
 
 def test_a_twin_gap_is_less_what_references_show() -> None:

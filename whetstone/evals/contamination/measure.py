@@ -41,7 +41,7 @@ def measured(
     scores = likelihood_scores(loaded, subjects.items)
     tick()
     scores["order"] = order_logprobs(loaded, subjects) if ordered else []
-    scores["canary"] = canary_exposures(loaded, subjects.canaries)
+    scores |= canary_exposures(loaded, subjects.canaries)
     tick()
     engine = Engine(loaded.model)
     scores |= completions(loaded, engine, subjects.items)
@@ -77,8 +77,8 @@ def order_logprobs(loaded: Loaded, subjects: ItemSet) -> list[list[float]]:
     return [sums[first : first + len(ways)] for first in range(0, len(sums), len(ways))]
 
 
-def canary_exposures(loaded: Loaded, planted: Sequence[canary.Canary]) -> list[float]:
-    """Bits of exposure of each canary."""
+def canary_exposures(loaded: Loaded, planted: Sequence[canary.Canary]) -> Scores:
+    """ "canary": modelled exposure of each, "bits": exposure by rank, both in bits."""
     starts = [document_ids(loaded.tokenizer, [each.start.rstrip()]) for each in planted]
     ends = [
         [*start, *loaded.tokenizer.encode(f" {end}")]
@@ -86,10 +86,11 @@ def canary_exposures(loaded: Loaded, planted: Sequence[canary.Canary]) -> list[f
         for end in (each.end, *each.others)
     ]
     sums = iter(token_logprobs(loaded, ends))
-    found = []
+    found: Scores = {"canary": [], "bits": []}
     for start, each in zip(starts, planted, strict=True):
         own = [float(next(sums)[len(start) - 1 :].sum(dtype="float64")) for _ in (each.end, *each.others)]
-        found.append(canary.score(own[0], own[1:]))
+        found["canary"].append(canary.score(own[0], own[1:]))
+        found["bits"].append(canary.exposure(own[0], own[1:]))
     return found
 
 

@@ -143,7 +143,7 @@ def _exposures(controls: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         if each["note"] or sibling.endswith(("reworded", "clean")) or not scores.get("fresh", {}).get("canary"):
             continue
         found[sibling] = {
-            "0" if dose == "fresh" else dose: float(np.mean(scores[dose]["canary"]))
+            "0" if dose == "fresh" else dose: float(np.mean(scores[dose]["bits"]))
             for dose in ("fresh", *map(str, DOSES))
         }
     return found

@@ -28,6 +28,7 @@ from whetstone.training.trainer import Schedule, Trainer
 
 DOSES = (1, 4, 16)
 DOCUMENTS_A_STEP = 8
+FRESH_CANARIES = 24  # that no sibling sees: 19 are the fewest that have a threshold at 5 %
 LORA_RANK, LORA_ALPHA = 32, 32.0
 RATE = {"full": 1e-4, "lora": 1e-3, "rl": 2e-5}
 RL_PROMPTS, RL_GROUP, RL_TEMPERATURE = 12, 8, 0.8
@@ -67,7 +68,7 @@ _QUICK = (
     Sibling("rl", "verbatim"),
 )
 EFFORTS = {
-    "quick": Effort(24, 60, 120, _QUICK),
+    "quick": Effort(36, 60, 120, _QUICK),
     "full": Effort(60, 120, 300, (*_QUICK, Sibling("lora", "reworded"))),
 }
 
@@ -97,7 +98,7 @@ def pools(task: Task, level: int, key: bytes, effort: Effort, without: Sequence[
     sizes = [effort.members] * count + [effort.fresh, effort.filler, effort.members * count]
     *leaked, fresh, filler, clean = draw(task, level, key, sizes, without)
     planted = effort.members // 3
-    marks = canaries(Key.derive(key, "control canaries"), planted * (count + 2))
+    marks = canaries(Key.derive(key, "control canaries"), planted * count + FRESH_CANARIES)
     sets = {
         dose: ItemSet(items, tuple(marks[place * planted : (place + 1) * planted]))
         for place, (dose, items) in enumerate(zip(DOSES, leaked, strict=True))

@@ -12,6 +12,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from scipy import stats
+
 from whetstone.tasks.keys import problem_seed
 
 ALTERNATIVES = 31  # beside the true one: exposures go up to 5 bits
@@ -63,8 +66,20 @@ def _canary(seed: bytes) -> Canary:
     return Canary(f"The number of the {names} is ", ends[0], tuple(ends[1:]))
 
 
-def score(true: float, others: Sequence[float]) -> float:
-    """Exposure in bits: log2(ends) - log2(rank), rank 1 for the likeliest; ties share the mean of their ranks."""
+def exposure(true: float, others: Sequence[float]) -> float:
+    """Exposure in bits by rank: log2(ends) - log2(rank), rank 1 for the likeliest; ties share the mean of their
+    ranks."""
     above = sum(other > true for other in others)
     equal = sum(other == true for other in others)
     return math.log2(len(others) + 1) - math.log2(1 + above + equal / 2)
+
+
+def score(true: float, others: Sequence[float]) -> float:
+    """Exposure in bits by modelling, which does not end where the ranks do (the paper's section 4.3): -log2 of the
+    chance that one more end would be as likely as the true one, the log-probabilities taken for normal (so Student's t
+    with one degree of freedom less than there are others; the paper fits a skew normal)."""
+    values = np.asarray(others, dtype=np.float64)
+    spread = float(values.std(ddof=1)) * math.sqrt(1 + 1 / len(values))
+    if spread == 0:
+        return 1.0  # the true end is as likely as not to be the likelier one
+    return float(-stats.t.logsf((true - values.mean()) / spread, len(values) - 1) / math.log(2))
