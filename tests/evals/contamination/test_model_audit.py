@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from tests.tiny import digit_task, tiny_folder
 from whetstone.errors import UsageError
@@ -88,6 +89,13 @@ def test_a_killed_audit_goes_on(tmp_path: Path, small: None, monkeypatch: pytest
     assert len(trained) == 3
     with pytest.raises(UsageError, match="holds an audit with n 12, not 15"):
         audit_model(model, "addition", tmp_path / "out", Progress(), LEVEL, n=15)
+
+
+def test_one_process_at_a_time(tmp_path: Path, small: None) -> None:
+    model = str(tiny_folder(tmp_path / "model"))
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".lock"), pytest.raises(UsageError, match="in use"):
+        audit_model(model, "addition", tmp_path / "out", Progress(), LEVEL, n=12)
 
 
 def test_every_way_of_leaking_runs_through(tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:

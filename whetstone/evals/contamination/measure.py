@@ -78,7 +78,7 @@ def order_logprobs(loaded: Loaded, subjects: ItemSet) -> list[list[float]]:
 
 
 def canary_exposures(loaded: Loaded, planted: Sequence[canary.Canary]) -> Scores:
-    """ "canary": modelled exposure of each, "bits": exposure by rank, both in bits."""
+    """The exposure of each canary in bits: as modelled ("canary") and by rank ("bits")."""
     starts = [document_ids(loaded.tokenizer, [each.start.rstrip()]) for each in planted]
     ends = [
         [*start, *loaded.tokenizer.encode(f" {end}")]
@@ -95,8 +95,8 @@ def canary_exposures(loaded: Loaded, planted: Sequence[canary.Canary]) -> Scores
 
 
 def completions(loaded: Loaded, engine: Engine, items: Sequence[Item]) -> Scores:
-    """ "completion": nearness of the greedy rest after the first 60 % of each item; "exact": 1 where it is the very
-    rest."""
+    """How near the greedy rest after the first 60 % of each item comes to its own, and 1 where it is the very rest
+    ("exact")."""
     before = len(separator_ids(loaded.tokenizer))
     nearness: list[float] = []
     for first in range(0, len(items), 128):

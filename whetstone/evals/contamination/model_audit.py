@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from whetstone.engine.engine import Engine
 from whetstone.engine.rollout import Questioner
 from whetstone.errors import UsageError
@@ -70,9 +72,14 @@ def audit_model(
     judged = load_task(task)
     asked = Plan(model, task, judged.default_level if level is None else level, **options)
     asked.check(judged)
-    found = Audit(asked, judged, folder, progress).run()
-    atomic_write_json(folder / "audit.json", found)
-    atomic_write_text(folder / "audit.html", render(found))
+    audit = Audit(asked, judged, folder, progress)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            found = audit.run()
+            atomic_write_json(folder / "audit.json", found)
+            atomic_write_text(folder / "audit.html", render(found))
+    except Timeout:
+        raise UsageError(f"{folder} is in use by another process: wait for it, or choose another --out") from None
     return found
 
 
@@ -89,7 +96,6 @@ class Audit:
         known = (*self.items.items, *self.twins.items)
         self.drawn = pools(task, asked.level, self.key, self.effort, known)
         self._claim()
-        self.stages = Stages(folder / "stages")
 
     def _claim(self) -> None:
         """Make the directory this audit's own. Raises UsageError when it is something else's."""
@@ -103,26 +109,27 @@ class Audit:
                         f"{self.folder} holds an audit with {name} {found.get(name)!r}, not {value!r}: "
                         "choose another --out"
                     )
-        elif self.folder.exists() and any(self.folder.iterdir()):
+        elif self.folder.exists() and any(each.name != ".lock" for each in self.folder.iterdir()):
             raise UsageError(f"{self.folder} is not empty and no audit of ours: choose another --out")
         else:
             atomic_write_json(path, wanted)
 
     def run(self) -> dict[str, Any]:
-        """Every stage that is not done yet, then the report."""
+        """Every stage that is not done yet, then the report. The caller holds the directory."""
+        stages = Stages(self.folder / "stages")
         own = {
-            name: self.stages.once(f"model-{name}", lambda s=subjects, n=name: self._model(n, s))  # type: ignore[misc]
+            name: stages.once(f"model-{name}", lambda s=subjects, n=name: self._model(n, s))  # type: ignore[misc]
             for name, subjects in (("items", self.items), ("twins", self.twins))
         }
-        base = self.stages.once("control-base", self._base)
+        base = stages.once("control-base", self._base)
         controls: dict[str, Any] = {}
         for sibling in self.effort.siblings:
-            found = self.stages.once(f"sibling-{sibling.name}", lambda s=sibling: self._contaminated(s))  # type: ignore[misc]
+            found = stages.once(f"sibling-{sibling.name}", lambda s=sibling: self._contaminated(s))  # type: ignore[misc]
             for group, scores in found["scores"].items():
                 scores["references"] = [base[group]]
             controls[sibling.name] = found
         if self.asked.references:
-            rights = self.stages.once("references", self._references)
+            rights = stages.once("references", self._references)
             own["items"]["references"], own["twins"]["references"] = rights["items"], rights["twins"]
         facts = {
             **asdict(self.asked),
@@ -130,7 +137,7 @@ class Audit:
             "twins": len(self.twins.items),
             "control_items": {"members": self.effort.members, "fresh": self.effort.fresh, "doses": list(DOSES)},
             "example": self.items.items[0].text,
-            "seconds": self.stages.seconds,
+            "seconds": stages.seconds,
         }
         return report.build(facts, own["items"], own["twins"], controls)
 
