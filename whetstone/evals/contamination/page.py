@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from whetstone.evals.contamination.measure import DETECTORS
-from whetstone.evals.contamination.report import VERBATIM
+from whetstone.evals.contamination.report import CLEAN, VERBATIM
 from whetstone.evals.contamination.summary import NAMES, points
 from whetstone.evals.contamination.verdict import CONTAMINATED, NO_POWER
 from whetstone.text import plain
@@ -57,10 +57,10 @@ def _detector(each: Mapping[str, Any], doses: Mapping[str, Any], wanted: list[in
 
 def _share(power: Mapping[str, Any] | None) -> dict[str, str]:
     if power is None:
-        return {"text": "–", "depth": "0"}
+        return {"text": "–", "band": "", "depth": "0"}
     tpr = power["tpr"]
-    text = f"{100 * tpr['mean']:.0f} % ({100 * tpr['low']:.0f} to {100 * tpr['high']:.0f})"
-    return {"text": text, "depth": f"{0.55 * tpr['mean'] if power['shown'] else 0:.2f}"}
+    text, band = f"{100 * tpr['mean']:.0f} %", f"{100 * tpr['low']:.0f} to {100 * tpr['high']:.0f}"
+    return {"text": text, "band": band, "depth": f"{0.55 * tpr['mean'] if power['shown'] else 0:.2f}"}
 
 
 def _chart(verbatim: Mapping[str, Mapping[str, Any]], doses: list[int]) -> dict[str, Any]:
@@ -94,10 +94,11 @@ def _siblings(control: Mapping[str, Any], names: list[str], doses: list[int]) ->
     return [
         {
             "sibling": sibling,
-            "dose": "none" if sibling.endswith("clean") else f"{dose} x",
+            "dose": dose,
             "shares": [_share(row.get(name, {}).get(str(dose))) for name in names],
         }
         for sibling, row in control.items()
+        if sibling != CLEAN
         for dose in doses
     ]
 
