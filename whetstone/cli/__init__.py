@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from whetstone.cli import bench, chat, doctor, evaluate, generate, round, serve, sharpen
+from whetstone.cli import audit, bench, chat, doctor, evaluate, generate, round, serve, sharpen
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.text import printable
 
@@ -24,6 +24,7 @@ app.command()(sharpen.resume)
 app.command()(sharpen.report)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(round.app)
+app.add_typer(audit.audit)
 app.command()(generate.generate)
 app.command()(serve.serve)
 app.command()(chat.chat)

@@ -61,7 +61,7 @@ def token_scores(
         )
     found: list[TokenScores] = [_NOTHING] * len(sequences)
     done = 0
-    for places in _passes(sequences, pass_tokens):
+    for places in passes(sequences, pass_tokens):
         for place, scores in zip(places, _one_pass(loaded, [sequences[i] for i in places]), strict=True):
             found[place] = scores
         done += len(places)
@@ -73,7 +73,7 @@ def token_scores(
 _NOTHING = TokenScores(np.empty(0, dtype=np.float32), np.empty(0, dtype=bool))
 
 
-def _passes(sequences: Sequence[Sequence[int]], pass_tokens: int) -> Iterator[list[int]]:
+def passes(sequences: Sequence[Sequence[int]], pass_tokens: int) -> Iterator[list[int]]:
     """Places of the sequences of each pass; those that begin alike stand together."""
     batch: list[int] = []
     trie = Trie()

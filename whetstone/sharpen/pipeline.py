@@ -26,13 +26,13 @@ from whetstone.runs import provenance
 from whetstone.runs.directory import RunDirectory, RunState
 from whetstone.runs.metrics import read
 from whetstone.runs.progress import Progress, Stage
+from whetstone.runs.stages import Stages
 from whetstone.sharpen import html
 from whetstone.sharpen.assemble import Results, Twin, assemble
 from whetstone.sharpen.examination import TEMPERATURES, TRIAL_SAMPLES, Examination, Keys
 from whetstone.sharpen.origin import about_model, first_day
 from whetstone.sharpen.plan import OVERHEAD, Budget, Plan, minutes_up, plan_steps, seconds_ahead
 from whetstone.sharpen.settings import Settings
-from whetstone.sharpen.stages import Stages
 from whetstone.sharpen.verdict import verdict_lines
 from whetstone.tasks.keys import Key, Stream
 from whetstone.tasks.registry import load_task

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from whetstone.sharpen.stages import Stages
+from whetstone.runs.stages import Stages
 
 
 def test_a_stage_is_computed_once(tmp_path: Path) -> None:
