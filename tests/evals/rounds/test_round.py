@@ -57,7 +57,7 @@ def test_prompts_tell_nothing_but_the_question(done: Round) -> None:
 
 def test_secrets_are_hidden_until_the_reveal(tmp_path: Path) -> None:
     round_ = begin(tmp_path)
-    assert (round_.path / "organiser" / "secret.json").stat().st_mode & 0o077 == 0
+    assert (round_.path / "organiser").stat().st_mode & 0o077 == 0
     round_.enter(str(tiny_folder(tmp_path / "m")), "m")
     items = round_.draw()
     secret = json.loads((round_.path / "organiser" / "secret.json").read_text())

@@ -48,13 +48,8 @@ def new_round(
     problems: nothing is written then.
     """
     folder = Path(path)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not an empty folder: choose another for the round")
     warmth = temperature if temperature is not None else 0.0 if samples == 1 else 1.0
-    if samples < 1 or n < 1 or not 0 <= warmth <= 100 or (samples > 1 and warmth == 0):
-        raise UsageError("n and samples are at least 1, and several samples need a temperature above 0 (at most 100)")
-    if pairs not in ("first", "all"):
-        raise UsageError(f'unknown pairs {pairs!r}; choose "first" (each entrant with the first) or "all"')
+    _require_sense(folder, n, samples, warmth, pairs)
     chosen = _parts(task, level, n, strata, sealed)
     for part, judged, _ in chosen:
         _rehearse(part, judged)
@@ -77,12 +72,20 @@ def new_round(
         commit=origin["commit"],
         code=code_digest(),
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SECRET_FILE).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, data in files.items():
         atomic_write_bytes(folder / name, data)
     atomic_write_json(folder / SECRET_FILE, secret.to_json())
-    (folder / SECRET_FILE).chmod(0o600)
     return Round.begin(folder, manifest, [name for name in files if not name.startswith("organiser/")], history)
+
+
+def _require_sense(folder: Path, n: int, samples: int, temperature: float, pairs: str) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not an empty folder: choose another for the round")
+    if samples < 1 or n < 1 or not 0 <= temperature <= 100 or (samples > 1 and temperature == 0):
+        raise UsageError("n and samples are at least 1, and several samples need a temperature above 0 (at most 100)")
+    if pairs not in ("first", "all"):
+        raise UsageError(f'unknown pairs {pairs!r}; choose "first" (each entrant with the first) or "all"')
 
 
 Chosen = tuple[Part, Task, str]  # the part as far as it is known, its task, and the file it came from ("" for our own)
@@ -164,6 +167,3 @@ def _committed(chosen: Sequence[Chosen], secret: Secret) -> tuple[list[Part], di
                 told = told | {"task": "(sealed)", "version": "", "source": seal, "class_name": ""}
         parts.append(Part(**told))
     return parts, files
-
-
-__all__ = ["new_round"]
