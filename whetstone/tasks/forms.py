@@ -40,8 +40,8 @@ _HEDGED = re.compile(
 _EQUALS = re.compile(r"(?<![<>!~≈≠])=")
 # what makes something else of a list (\0) that it stands beside: "[1], 2", "[1] + 1", "-[1]", "f([1])", "[1]s"
 _JOINED = re.compile(
-    r"\0(?:\w|\0|\s{0,9}(?:[+/^×·]\s?\w|[-*]\s?[0-9(]|,\s?[-+.0-9'\"]))|"
-    r"(?:\w\(?|\w\s?\*\s?|[-+/^×·]\s{0,9}\(?|[0-9'\"]\s?,\s?)\0"
+    r"\0(?:\w|\0|\)?\s{0,9}(?:[+/^×·]\s?\w|[-*]\s?[0-9(]|,\s?[-+.0-9'\"]))|"
+    r"(?:\w\(?|\w\s?\*\s?\(?|[-+/^×·]\s{0,9}\(?|[0-9'\"]\s?,\s?)\0"
 )
 # what may stand on the line of an answer in several lines without being part of it
 _LINE_MARKS = re.compile(r"</?[A-Za-z]{1,12}>|\banswer(?: is)?\s?:|\\boxed\{|\}", re.IGNORECASE)
