@@ -168,6 +168,7 @@ def test_choices_are_asked_by_letter(tmp_path: Path) -> None:
         "Answer: \\boxed{B}": R, "A": W, "C. a cow": W, "Answer: C": W,
         "": N, "D": N, "A or B": N, "B. a dog": N, "A\nB\nC": N, "AB": N, "Answer: A\nAnswer: B": N, "hen": N,
         "A. a dog\n\nThe correct answer is B. a cow": N, "<answer>A</answer> Answer: B": N, "Not B": N,
+        "The wrong answer is B.": N, "An incorrect answer: A": N,
         problem.question: N, "B" * 30_000: N,
     }  # fmt: skip
     assert {text: task.check(problem, text) for text in expected} == expected

@@ -82,16 +82,25 @@ def test_the_last_step_of_a_curriculum_works(name: str) -> None:
 HOSTILE = {generator.judge: name for name, generator in reversed(SUPPORTED.items())}.values()
 
 
-@pytest.mark.parametrize("name", sorted({*HOSTILE, "rectangle_count", "string_insertion", "mahjong_puzzle"}))
-def test_no_answer_of_the_bank_is_right(name: str) -> None:
+def assert_not_fooled(name: str, seed: str) -> None:
     level = host(name).describe()["levels"][0]
-    made, *others = [host(name).make(seed, level) for seed in seeds(8, start=40)]
+    made, *others = [host(name).make(each, level) for each in (seed, *seeds(7, start=41))]
     wrong = [Hostile("wrong", each["gold"]) for each in others if judged(name, made, each["gold"]) is W][:3]
     problem = Problem(made["question"], {"about": made["about"]}, f"gym:{name}", level, "5e" * 16)
     for text in (hostile.text for hostile in (*wrong, *bank(Stated(made["gold"]), problem))):
-        said = text.strip().casefold().removeprefix("class a: ").removeprefix("while true: ")  # mahjong's "pass"
-        if said != made["gold"].casefold():
-            assert judged(name, made, text) is not R, text[:200]
+        assert judged(name, made, text) is not R, text[:200]
+
+
+@pytest.mark.parametrize("name", sorted({*HOSTILE, "rectangle_count", "string_insertion", "mahjong_puzzle"}))
+def test_no_answer_of_the_bank_is_right(name: str) -> None:
+    assert_not_fooled(name, seeds(1, start=40)[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SUPPORTED)
+def test_no_answer_of_the_bank_is_right_anywhere(name: str) -> None:
+    for seed in seeds(5, start=60):
+        assert_not_fooled(name, seed)
 
 
 JUDGED = [
@@ -99,16 +108,34 @@ JUDGED = [
     (forms.number, "-0.5", {}, {"-1/2": R, "0.5": W}),
     (forms.reduced, "$\\frac{85}{107}$", {}, {"85/107": R, "\\boxed{\\frac{85}{107}}": R, "170/214": W, "85": N}),
     (forms.reduced, "85/107", {}, {"3315/4173 = 85/107": R, "-85/107": W, "Answer: 85 / 107.": R, "85/107, 1/2": N}),
+    (forms.reduced, "11/16", {}, {">= 11/16": N, "x = 11/16": R, "x != 11/16": N, "1/2 = 22/32 = 11/16": N}),
+    (forms.words, "2181", {}, {
+        "-2181": N, "> 2181": N, "1:2181": N, "2181": R, "= 2181": R, "<answer>2181</answer>": R, "Answer:2181": R,
+        "The answer is 2181.": R, "2182": W}),
+    (forms.words, "00:00:42", {}, {"00:00:42": R, "It is 00:00:42.": R, "-00:00:42": N, "00:00:43": W}),
     (forms.hexadecimal, "-0x1F", {}, {"-0x1f": R, "0x1f": W, "-31": N, "Answer: -0x01f": R, "-0x1f + 0x0": N}),
     (forms.factors, "2 × 2 × 67", {}, {"2 * 67 * 2": R, "268 = 2 x 2 x 67": R, "4 × 67": W, "2^2 × 67": N, "2 67": N}),
     (forms.numbers, "['-1.5', '3']", {}, {"[-1.5, 3]": R, '["-1.50", "3.0"]': R, "[3, -1.5]": W, "-1.5, 3": N}),
     (forms.numbers, "[8]", {}, {"[8]": R, "Answer: [8]": R, "[8] [9]": N, "[]": W, "[a]": N}),
+    (forms.numbers, "[9, 8]", {}, {
+        "[9, 8], 8]": N, "[9, 8], 8": N, "[9, 8]s": N, "[9, 8][9, 8]": N, "[9, 8] + 1": N, "-[9, 8]": N, "f([9, 8])": N,
+        "2*[9, 8]": N, "2 * ([9, 8])": N, "([9, 8]) / 2": N,
+        "7, [9, 8]": N, "[9, 8] is false.": N, "It cannot be [9, 8]": N, "\\neq [9, 8]": N, "[[9, 8]": N,
+        "So, the list is [9, 8], because 9 > 8": R, "**[9, 8]** is the answer": R, "\\[ [9, 8] \\]": R, "([9, 8])": R,
+        "sorted = [9, 8].": R, "$[9, 8]$": R}),
     (forms.numbers, "[]", {}, {"[]": R, "[ ]": R, "[1]": W, "none": N}),
     (forms.nested, "[[0,1],[1,0]]", {}, {"[[0, 1],\n [1, 0]]": R, "[[0,1],[1,1]]": W, "[0,1],[1,0]": N}),
     (forms.groups, '[["ab","ba"],["c"]]', {}, {'[["c"], ["ba", "ab"]]': R, '[["ab"],["ba"],["c"]]': W, "[[ab]]": N}),
     (forms.grid, "1 2\n3 4", {}, {"1 2\n3 4": R, "Here:\n\n1 2\n3 4\n": R, "1 2 3 4": W, "1 2\n3 4\n\n1 2\n3 5": N}),
     (forms.grid, "1 2 3", {}, {"Answer: 1 2 3": R, "[1, 2, 3]": R, "1 2": W, "So 1 2 3": N}),
     (forms.tokens, "A# #B", {}, {"A# #B": R, "#A #B": W, "A B": N, "A#": W, "Answer: A# #B": R, "A# #B\n\n#B": N}),
+    (forms.grid, "1 2\n3 4", {}, {
+        "The wrong answer is:\n1 2\n3 4": N, "1 2\n3 4\nThis is not right.": N, "1 2\n3 4\n- 1 2": N,
+        "1 2\n3 4\nor 1 2": N,
+        "Answer: 1 2\n3 4\n\nActually, the answer is 1 2\n3 5": N, "\\boxed{1 3\n3 4 \\text{ or } 1 2\n3 4}": N,
+        "We turn 1 3 into 1 2, not into 3 3.\n\nAnswer:\n1 2\n3 4": R, "Row 2 is not changed.\nSo:\n1 2\n3 4": R,
+        "Here is the 2 by 2 grid:\n1 2\n3 4\nI hope this helps!": R, "```\n1 2\n3 4\n```": R}),
+    (forms.tokens, "B# B#", {}, {"Answer: B# B#\n\nActually, the answer is B#.": N, "Drop A#.\nAnswer: B# B#": R}),
     (forms.tokens, "#A", {}, {"A#": W, "#A": R, "A": N}),
     (forms.palindrome, "abba", {}, {"baab": R, "abba": R, "aabb": W, "ab ba": N, "abbba": W}),
     (forms.roles, "Ann is a knight, and Bob is a knave.", {}, {
@@ -122,7 +149,11 @@ JUDGED = [
         "1 3 2 4\n2 4 3 1\n3 1 4 2\n4 2 1 3": R, "3 1 2 4\n2 4 3 1\n1 3 4 2\n4 2 1 3": W, "1 3 2 4": W, "none": N}),
     (forms.pattern, "❌✅\n✅❌", {}, {"❌✅\n✅❌": R, "Answer: ❌✅\n✅❌": R, "✅✅\n✅❌": W, "": N}),
     (forms.sentence, "It was late. He left.", {}, {"it was late. He left": R, "Answer: It was late. He left.": R,
-        "Answer: It was late.": W}),
+        "Answer: It was late.": W, "Answer: It was late. He left. left.": W, "It was late.": W,
+        "<answer>It was late. He left.</answer>": R, "Answer: It was late. He left.\nAnswer: He left.": N}),
+    (forms.sentence, "The sky is blue", {}, {
+        "The sky is blue.": R, "<answer>the sky is blue</answer>": R, "The sky is not blue": W, "blue": W,
+        "The answer is the sky is blue": R, "The wrong answer is: the sky is blue": W}),
     (forms.integer_or_words, "Monday", {}, {"It is Monday.": R, "Tuesday": W}),
     (forms.integer_or_words, "-4", {}, {"-4": R, "4": W}),
 ]  # fmt: skip

@@ -88,7 +88,7 @@ def bank(task: Task, problem: Problem) -> list[Hostile]:
             *_of("shotgun", _shotguns(gold, wrong)),
         ]
         if _number(gold) is not None:
-            found += _of("format", _formats(gold))
+            found += _of("format", [text for text in _formats(gold) if _number(text.replace(",", "")) != _number(gold)])
     return list({hostile.text: hostile for hostile in reversed(found)}.values())[::-1]
 
 
@@ -102,9 +102,9 @@ def wrong_answers(gold: str) -> list[str]:
         return [text for text in dict.fromkeys(made) if _number(text) not in (number, None)]
     for separator in (", ", " "):
         items = gold.split(separator)
-        if len(items) > 1 and not re.search(r"[-+*/]", gold):
+        if len(items) > 1 and not re.search(r"[-+*/×·]", gold):
             return [text for text in dict.fromkeys(_wrong_lists(items, separator)) if text != gold]
-    if re.search(r"[0-9].*[-+*/]", gold):
+    if re.search(r"[0-9].*[-+*/×·]", gold):
         return [f"{gold} + 1", f"{gold} - 1", f"1 + {gold}", f"2 * ({gold})", f"({gold}) / 0", *_digit_edits(gold)]
     if re.search(r"[\\\\^=]", gold):  # a formula
         return [f"{gold} + 1", f"{gold} - 10^{{-9}}", f"-({gold})", f"2({gold})", f"{gold} + x", *_digit_edits(gold)]
@@ -123,7 +123,12 @@ def _number(text: str) -> Fraction | None:
 
 
 def _states(text: str, gold: str) -> bool:
-    """Whether the gold number is the only number of a text that was not written against it ("Score: 1.0" for 1)."""
+    """Whether a text that was not written against the gold answer happens to give it: all of it, or behind a colon
+    ("while True: pass" for "Pass"), or as its only number ("Score: 1.0" for 1).
+    """
+    said = {text, text.rpartition(":")[2]}
+    if gold.strip().casefold() in {each.strip().casefold() for each in said}:
+        return True
     number = _number(gold)
     if number is None:
         return False
@@ -141,7 +146,7 @@ def _wrong_numbers(gold: str, number: Fraction) -> list[str]:
 
 
 def _digit_edits(gold: str) -> list[str]:
-    """One digit changed, dropped or doubled."""
+    """One digit changed, dropped or doubled, where that makes another number of it (65.0 and 65. are the same)."""
     edits = []
     for place, character in enumerate(gold):
         if character.isdigit():
@@ -150,7 +155,11 @@ def _digit_edits(gold: str) -> list[str]:
                 gold[:place] + gold[place + 1 :],
                 gold[:place] + character + gold[place:],
             ]
-    return [edit for edit in edits if edit]
+    return [edit for edit in edits if edit and _values(edit) != _values(gold)]
+
+
+def _values(text: str) -> list[Fraction]:
+    return [Fraction(digits) for digits in re.findall(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+", text)]
 
 
 def _wrong_lists(items: list[str], separator: str) -> list[str]:
@@ -234,7 +243,8 @@ def _altered(gold: str) -> list[str]:
         "You might say {}, but that is not true.", "{} would be incorrect", "{} is false.",
         "It isn't true that it is {}.", "Not {}!", "NOT {}", "no answer but not {}",
     )  # fmt: skip
-    return altered + [form.format(gold) for form in forms]
+    repeats = gold.casefold() if gold.casefold() in ("false", "wrong", "incorrect") else "\0"  # "False is false."
+    return altered + [form.format(gold) for form in forms if repeats not in form]
 
 
 def _scripts(gold: str) -> list[str]:

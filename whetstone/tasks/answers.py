@@ -137,11 +137,18 @@ def final_words(text: str, longest: int = 24) -> str | None:
 
 def judge_text(text: str, gold: str) -> Verdict:
     """The answer is a short text: what is marked, else what its only colon or "is" introduces, else everything. Case,
-    outer space and outer punctuation do not count.
+    outer space and outer punctuation do not count. A gold answer that is a sentence itself ("The sky is blue") must be
+    all that is said, or all that follows a mark.
     """
-    if len(text) > MAX_TEXT or REVOKED.search(text):
+    if len(text) > MAX_TEXT:
         return Verdict.NO_ANSWER
-    for segments in (marked(text), introduced(bare(text)), [text]):
+    if _trim(text) == _trim(gold):
+        return Verdict.RIGHT
+    if REVOKED.search(text):
+        return Verdict.NO_ANSWER
+    is_sentence = SENTENCE_END.search(gold) is not None or bool(introduced(gold))
+    places = [marked(text, is_sentence), [text]] if is_sentence else [marked(text), introduced(bare(text)), [text]]
+    for segments in places:
         found: Candidates = {trimmed for segment in segments if (trimmed := _trim(bare(segment)))}
         if found:
             return _verdict(found, _trim(gold))

@@ -3,6 +3,7 @@
 None evaluates the text, raises on it or takes more than linear time. Where the answer is looked for: what is marked
 ("Answer: X", \\boxed{X}, <answer>); else, for one-line forms, what follows the only "="; else everything. That place
 must hold exactly one answer and, but for grids and lists, nothing besides: a text that offers several is no answer.
+Beside a grid or a list nothing may stand that takes it back, continues it or looks like another one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 
 from whetstone.tasks.answers import judge_fraction, judge_integer, judge_text, judge_words
 from whetstone.tasks.countdown import Countdown
-from whetstone.tasks.segments import MAX_TEXT, marked
+from whetstone.tasks.segments import MAX_TEXT, TAG, marked
 from whetstone.tasks.task import Problem, Verdict
 
 Details: TypeAlias = Mapping[str, Any]  # parts of the generator's metadata that a judge needs
@@ -32,7 +33,16 @@ _LIST_OF_LISTS = re.compile(r"\[\s*+\[[^\[\]]*+\](?:\s*+,\s*+\[[^\[\]]*+\])*+\s*
 _ROLE = re.compile(r"(\w{1,40}) is an? (\w{1,40})")
 _PLAIN_WORDS = re.compile(r"(?!.*\b(?:is|are)\b)\w[\w'’-]{0,60}(?: \w[\w'’-]{0,60}){0,2}", re.IGNORECASE)
 # words that take back, or offer beside, what stands next to them
-_HEDGED = re.compile(r"\b(?:or|not|never|neither|either|maybe|perhaps|wrong|incorrect)\b|n['’]t\b", re.IGNORECASE)
+_HEDGED = re.compile(
+    r"\b(?:or|not|never|neither|either|maybe|perhaps|wrong|incorrect|false|untrue|cannot)\b|n['’]t\b|\\neq?\b",
+    re.IGNORECASE,
+)
+_EQUALS = re.compile(r"(?<![<>!~≈≠])=")
+# what makes something else of a list (\0) that it stands beside: "[1], 2", "[1] + 1", "-[1]", "f([1])", "[1]s"
+_JOINED = re.compile(
+    r"\0(?:\w|\0|\)?\s{0,9}(?:[+/^×·]\s?\w|[-*]\s?[0-9(]|,\s?[-+.0-9'\"]))|"
+    r"(?:\w\(?|\w\s?\*\s?\(?|[-+/^×·]\s{0,9}\(?|[0-9'\"]\s?,\s?)\0"
+)
 # what may stand on the line of an answer in several lines without being part of it
 _LINE_MARKS = re.compile(r"</?[A-Za-z]{1,12}>|\banswer(?: is)?\s?:|\\boxed\{|\}", re.IGNORECASE)
 _AROUND = " \t\r\n`$*_\"'.;:()"
@@ -52,16 +62,17 @@ def _places(text: str) -> list[str]:
         return []
     if found := marked(text):
         return [segment.strip(_AROUND) for segment in found]
-    before, _, after = text.rpartition("=")
-    return [text if "=" in before else after.strip(_AROUND)]
+    before, *after = _EQUALS.split(text)
+    return [(after[0] if len(after) == 1 else before if not after else text).strip(_AROUND)]
 
 
 def without_echo(text: str, question: str) -> str:
-    """`text` less the question wherever it is repeated: a number that only the question names answers nothing."""
-    words = question.split()
-    if len(text) < len("".join(words)):
-        return text
-    return re.sub(r"\s+".join(map(re.escape, words)), " ", text[: 2 * MAX_TEXT], flags=re.IGNORECASE)
+    """`text` less the question wherever it is repeated, forwards or backwards: a number that only the question names
+    answers nothing."""
+    for words in (question.split(), question[::-1].split()):
+        if len(text) >= len("".join(words)):
+            text = re.sub(r"\s+".join(map(re.escape, words)), " ", text[: 2 * MAX_TEXT], flags=re.IGNORECASE)
+    return text
 
 
 def integer(text: str, gold: str, details: Details) -> Verdict:
@@ -94,15 +105,18 @@ def reduced(text: str, gold: str, details: Details) -> Verdict:
 
 
 def words(text: str, gold: str, details: Details) -> Verdict:
-    """These words in this order, and no others."""
-    return judge_words(text, re.split(r"[\s,]+", gold.strip().strip(_AROUND)))
+    """These words in this order, and no others. Digits count with the sign before them: -2181 is not 2181."""
+    wanted = re.split(r"[\s,]+", gold.strip().strip(_AROUND))
+    if wanted[0][:1].isdigit():
+        signed = r"(?:[-−<>≤≥~≈±]\s{0,3}|[0-9]\s?[:/]\s?)" + re.escape(wanted[0])
+        if re.search(signed, TAG.sub(" ", text[: MAX_TEXT + 1])):
+            return Verdict.NO_ANSWER
+    return judge_words(text, wanted)
 
 
 def sentence(text: str, gold: str, details: Details) -> Verdict:
-    """This text; case, and space and punctuation around it, do not count. After a mark it may run on to the end."""
-    rest = re.split(r"(?i)\banswer(?: is)?\s?:", text[: MAX_TEXT + 1])[-1]
-    verdict = judge_text(text, gold)
-    return judge_text(rest, gold) if verdict is Verdict.WRONG and not marked(rest) else verdict
+    """This text; case, and space and punctuation around it, do not count."""
+    return judge_text(text, gold)
 
 
 def phrase(text: str, gold: str, details: Details) -> Verdict:
@@ -197,67 +211,91 @@ def groups(text: str, gold: str, details: Details) -> Verdict:
 
 
 def _lists(text: str, form: re.Pattern[str], read: Callable[[re.Match[str]], Hashable]) -> list[Hashable]:
-    """The readings of all lists of that form; what is said around them may not take them back."""
+    """The readings of all lists of that form; None for what is said around them and takes them back or goes on."""
     if len(text) > MAX_TEXT:
         return []
     found: list[Hashable] = []
     for place in marked(text) or [text]:
         found += map(read, form.finditer(place))
-        if _HEDGED.search(form.sub(" ", place)):
+        beside = form.sub("\0", place.replace("\0", " "))
+        loose = re.search(r"[\[\]]", _FLAT_LIST.sub(" ", beside.replace("\0", " ")))
+        if loose or _HEDGED.search(beside) or _JOINED.search(beside):
             found.append(None)
     return found
 
 
+# two items in a row, one at the start of a line, or one that is said to be the answer
+_OFFERED = r"(?<!\w)ITEM[\s,|\[\]]++ITEM(?!\w)|\A[\s*`]{0,9}ITEM|\banswers?\b[^\n]{0,60}?\bis\b[\s:*`]{0,4}ITEM"
+_CUT = "\x1e"  # a line break where a mark stands
 Block: TypeAlias = tuple[tuple[str, ...], ...]
 
 
-def blocks(text: str, item: str) -> set[Block]:
-    """The distinct stretches of lines that consist of nothing but `item`s (a pattern), split into them.
+def block(text: str, item: str) -> Block | None:
+    """The one stretch of lines that consist of nothing but `item`s (a pattern), split into them; it may be repeated.
 
-    A marked answer may run over several lines, so marks only tell where lines begin: "Answer: 1 2" is a line "1 2".
+    None where there is none or another one, and where a line that is not of it offers another or, next to it, takes it
+    back. A marked answer may run over several lines, so marks only tell where lines begin: "Answer: 1 2" is a line
+    "1 2". What is said before the answer is first spoken of is work on the way.
     """
     if len(text) > MAX_TEXT:
-        return set()
-    wanted = re.compile(item)
+        return None
+    wanted, offered = re.compile(item), re.compile(_OFFERED.replace("ITEM", f"(?:{item})"), re.IGNORECASE)
+    spoken_of = re.search(r"\banswers?\b|\\boxed", text, re.IGNORECASE)
+    start = spoken_of.start() if spoken_of else 0
     found: set[Block] = set()
     rows: list[tuple[str, ...]] = []
-    for line in [*_LINE_MARKS.sub("\n", text).splitlines(), ""]:
-        items = tuple(line.replace(",", " ").strip(" \t|[]").split())
+    before = ""  # the last line that is not of a block, unless a mark opens the line behind it
+    closed = False  # whether the last line that is not empty was of a block
+    place = 0
+    lines = _LINE_MARKS.sub(lambda mark: _CUT.ljust(len(mark[0])), text).splitlines(keepends=True)
+    for line in [*lines, ""]:
+        place += len(line)
+        items = tuple(line.replace(",", " ").strip(" \t\r\n|[]").split())
         if items and all(map(wanted.fullmatch, items)):
+            if not rows and _HEDGED.search(before):
+                return None
             rows.append(items)
-        elif rows:
+            closed = True
+            continue
+        if rows:
             found.add(tuple(rows))
             rows = []
-    return found
+        if items:
+            if (place > start and offered.search(line)) or (closed and _HEDGED.search(line)):
+                return None
+            before, closed = line, False
+        elif line.endswith(_CUT):
+            before = ""
+    return found.pop() if len(found) == 1 else None
 
 
 def grid(text: str, gold: str, details: Details) -> Verdict:
     """One block of lines of whole numbers."""
 
-    def read(block: Block) -> Hashable:
-        return tuple(tuple(map(int, row)) for row in block)
+    def read(text: str) -> Hashable:
+        found = block(text, _INTEGER.pattern)
+        return None if found is None else tuple(tuple(map(int, row)) for row in found)
 
-    (wanted,) = map(read, blocks(gold, _INTEGER.pattern))
-    return _verdict(map(read, blocks(text, _INTEGER.pattern)), wanted)
+    return _verdict([read(text)], read(gold))
 
 
 def tokens(text: str, gold: str, details: Details) -> Verdict:
     """One line of A::B tokens. (To trim punctuation here would make A# and #A the same.)"""
-    return _verdict(blocks(text, r"#[AB]|[AB]#"), (tuple(gold.split()),))
+    return _verdict([block(text, r"#[AB]|[AB]#")], (tuple(gold.split()),))
 
 
 def pattern(text: str, gold: str, details: Details) -> Verdict:
     """One block of lines of ticks and crosses."""
-    return _verdict(blocks(text, r"[✅❌]+"), tuple((row,) for row in gold.split()))
+    return _verdict([block(text, r"[✅❌]+")], tuple((row,) for row in gold.split()))
 
 
 def sudoku(text: str, gold: str, details: Details) -> Verdict:
     """One grid that keeps the puzzle's numbers and has each number once in every row, column and box. Checked by the
     rules, so that a second solution would be right as well."""
-    found = blocks(text, r"[1-9]")
-    if len(found) != 1:
+    found = block(text, r"[1-9]")
+    if found is None:
         return Verdict.NO_ANSWER
-    filled = [[int(cell) for cell in row] for row in found.pop()]
+    filled = [[int(cell) for cell in row] for row in found]
     puzzle = details["puzzle"]
     size, box = len(puzzle), round(len(puzzle) ** 0.5)
     if [len(row) for row in filled] != [size] * size:
@@ -279,10 +317,9 @@ def sudoku(text: str, gold: str, details: Details) -> Verdict:
 
 def queens(text: str, gold: str, details: Details) -> Verdict:
     """One board that keeps the queens that stand and has n, none attacking another. Any such board is right."""
-    found = blocks(text, r"[_Q]")
-    if len(found) != 1:
+    board, puzzle = block(text, r"[_Q]"), details["puzzle"]
+    if board is None:
         return Verdict.NO_ANSWER
-    board, puzzle = found.pop(), details["puzzle"]
     size = len(puzzle)
     if [len(row) for row in board] != [size] * size:
         return Verdict.WRONG

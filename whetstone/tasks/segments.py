@@ -8,12 +8,12 @@ from collections.abc import Iterable
 MAX_TEXT = 20_000  # characters; a longer text is no answer
 
 # All patterns are linear: one way to match, bounded repeats or possessive ones.
-_MARK = re.compile(r"\banswers?\b[^.\n=:]{0,60}?(?:\b(?:is|are)\b\s{0,3}:?|:|=)", re.IGNORECASE)
+_MARK = re.compile(r"\banswers?\b(?!>)[^.\n=:]{0,60}?(?:\b(?:is|are)\b\s{0,3}:?|:|=)", re.IGNORECASE)
 SENTENCE_END = re.compile(
     r"(?:[.!?]++(?=\s|$)|\n)(?!\s{0,8}(?:or|and|maybe|perhaps|possibly|alternatively|actually|wait|no|but)\b)",
     re.IGNORECASE,
 )
-_DENIED_ANSWER = re.compile(r"\b(?:wrong|false|incorrect|bad|not the|not an|no)\s{1,3}$", re.IGNORECASE)
+DENIED_ANSWER = re.compile(r"\b(?:wrong|false|incorrect|bad|not the|not an|no)\s{1,3}$", re.IGNORECASE)
 _LISTED = re.compile(r"[;\s]\s{0,5}([-+−*•(]{0,2}\s{0,2}[0-9][0-9.,/ ]{0,60}?)\s{0,3}(?:[;\n]|$)")
 # "It isn't true that it is 48."
 REVOKED = re.compile(
@@ -43,15 +43,15 @@ _TAIL = re.compile(
 )
 
 
-def marked(text: str) -> list[str]:
-    """The segments that the text marks as its answer, each cut at the end of its sentence."""
+def marked(text: str, whole: bool = False) -> list[str]:
+    """The segments that the text marks as its answer, each cut at the end of its sentence; `whole`: not cut there."""
     segments = [*_between_tags(text), *_boxed(text)]
     marks = list(_MARK.finditer(text))
     for i, mark in enumerate(marks):
         end = marks[i + 1].start() if i + 1 < len(marks) else len(text)
         said = text[mark.end() : end].lstrip(" \t\r\n*_")
-        stated = _HOPE.sub("", cut(said, SENTENCE_END))
-        denied = _DENIED_ANSWER.search(text, max(0, mark.start() - 20), mark.start())
+        stated = _HOPE.sub("", said if whole else cut(said, SENTENCE_END))
+        denied = DENIED_ANSWER.search(text, max(0, mark.start() - 20), mark.start())
         segments.append(f"not {stated}" if denied else stated)
         if listed := _LISTED.match(said, len(stated)):  # "Answer: 48; 49" and "Answer: 48\n49" list their candidates
             segments.append(listed.group(1))

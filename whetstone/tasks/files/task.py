@@ -16,7 +16,7 @@ from whetstone.tasks import forms
 from whetstone.tasks.answers import final_number
 from whetstone.tasks.files.rows import SUFFIXES, fingerprint, rows
 from whetstone.tasks.files.shapes import LETTERS, Columns, Item, Shape
-from whetstone.tasks.segments import MAX_TEXT
+from whetstone.tasks.segments import DENIED_ANSWER, MAX_TEXT
 from whetstone.tasks.task import Facts, Problem, PromptStyle, Task, Verdict
 
 FIXED = "fixed items: nothing keeps them out of training"
@@ -150,6 +150,8 @@ class ChoiceFile(FixedItems):
     def check(self, problem: Problem, text: str) -> Verdict:
         """One letter, alone or with its own choice's text, or that text; where it is marked, else all that is said."""
         if len(text) > MAX_TEXT:
+            return Verdict.NO_ANSWER
+        if any(DENIED_ANSWER.search(text, max(0, mark.start() - 20), mark.start()) for mark in _MARK.finditer(text)):
             return Verdict.NO_ANSWER
         places = [*_MARK.split(text)[1:], *(match[1] or match[2] or "" for match in _WRAPPED.finditer(text))]
         named = {_named(place, problem.facts["choices"]) for place in places or [text]}
