@@ -103,12 +103,14 @@ def wrong_answers(gold: str) -> list[str]:
     for separator in (", ", " "):
         items = gold.split(separator)
         if len(items) > 1 and not re.search(r"[-+*/×·]", gold):
-            return [text for text in dict.fromkeys(_wrong_lists(items, separator)) if text != gold]
+            others = dict.fromkeys(_wrong_lists(items, separator))
+            return [text for text in others if text.split() != gold.split()]  # spaces moved about say the same
     if re.search(r"[0-9].*[-+*/×·]", gold):
         return [f"{gold} + 1", f"{gold} - 1", f"1 + {gold}", f"2 * ({gold})", f"({gold}) / 0", *_digit_edits(gold)]
     if re.search(r"[\\\\^=]", gold):  # a formula
         return [f"{gold} + 1", f"{gold} - 10^{{-9}}", f"-({gold})", f"2({gold})", f"{gold} + x", *_digit_edits(gold)]
-    return [gold + "s", "un" + gold, gold[::-1] + "x", gold + gold, gold[1:] or "y"]
+    first = next((i for i, character in enumerate(gold) if character.isalnum()), 0)  # quotes before it say nothing
+    return [gold + "s", "un" + gold, gold[::-1] + "x", gold + gold, gold[first + 1 :] or "y"]
 
 
 def _of(kind: str, texts: Iterable[str]) -> list[Hostile]:
@@ -290,4 +292,4 @@ def _formats(gold: str) -> list[str]:
         "{} / 7 * 7.1", "{}.0.0", "1{}", "{}{}", "0.{}", "{} 1/2", "{}½", "{} and a half", "anything but {}",
         "everything except {}", "{} is false", "instead of {}", "x_{{{}}}", "x_{}", "v{}", "level-{}", "{}th",
     )  # fmt: skip
-    return [form.format(*[gold] * form.count("{}")) for form in forms]
+    return [form.format(*[gold] * form.count("{}")) for form in forms if form != f"{{}} {gold}"]  # "1/2 1/2"

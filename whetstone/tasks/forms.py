@@ -69,7 +69,7 @@ def _places(text: str) -> list[str]:
 def without_echo(text: str, question: str) -> str:
     """`text` less the question wherever it is repeated, forwards or backwards: a number that only the question names
     answers nothing."""
-    for words in (question.split(), question[::-1].split()):
+    for words in (question.rstrip("?. \n").split(), question[::-1].lstrip("?. \n").split()):
         if len(text) >= len("".join(words)):
             text = re.sub(r"\s+".join(map(re.escape, words)), " ", text[: 2 * MAX_TEXT], flags=re.IGNORECASE)
     return text
