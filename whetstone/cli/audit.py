@@ -120,7 +120,7 @@ def model(
 def judge(
     task: Annotated[str, typer.Option(help="A built-in task, or your own as file.py:Class.", show_default=False)],
     level: Level = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Fresh problems to attack.")] = 3,
+    n: Annotated[int, typer.Option("--n", min=1, help="Fresh problems to attack.")] = 5,
     as_json: Json = False,
 ) -> None:
     """Try a thousand hostile answers to each of a few problems. Exit code 1 if the judge is fooled, hangs or fails.
@@ -133,14 +133,25 @@ def judge(
     from whetstone.runs.progress import Progress
     from whetstone.text import printable
 
-    with Progress() as progress:
-        found = audit_judge(task, level, n, progress)
+    with Progress() as progress, progress.stage("problems", n) as stage:
+        found = audit_judge(task, level, n, lambda done, _wanted: stage.advance(done - stage.done))
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        print(f"{found['task']} level {found['level']}: {found['answers']} hostile answers in {found['seconds']:.1f} s")
-        for finding in found["findings"]:
-            print(printable(f"  {finding['trouble']} ({finding['kind']}): {finding['text']!r}"))
-        print(f"{len(found['findings'])} findings" if found["findings"] else "none was judged right, hung or failed")
-    if found["findings"]:
+        print(printable("\n".join(_judge_lines(found))))
+    if found["found"]:
         raise typer.Exit(1)
+
+
+def _judge_lines(found: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{found['task']} level {found['level']}: {found['answers']} hostile answers to {found['problems']} problems "
+        f"in {found['seconds']:.1f} s"
+    ]
+    if not found["knows_answer"]:
+        lines.append("the task has no `answer`: answers made from a right one could not be tried")
+    for group in found["findings"]:
+        lines.append(
+            f"  {group['count']} {group['trouble']} ({group['kind']}), such as {group['examples'][0]['text']!r}"
+        )
+    return [*lines, f"{found['found']} found" if found["found"] else "none was judged right, hung or failed"]
