@@ -24,12 +24,12 @@ class Fooled(wh.Task):
 
 def test_a_judge_that_looks_for_the_answer_anywhere_is_found_out(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(FOOLED)
-    said = whet("audit", "judge", "mine.py:Fooled", "--n", 1, cwd=tmp_path)
+    said = whet("audit", "judge", "--task", "mine.py:Fooled", "--n", 1, cwd=tmp_path)
     assert said.code == 1
     assert "hostile answers to 1 problems" in said.out and " right (" in said.out
 
 
 def test_a_sound_judge_passes(tmp_path: Path) -> None:
-    said = whet("audit", "judge", "addition", "--n", 1, cwd=tmp_path)
+    said = whet("audit", "judge", "--task", "addition", "--n", 1, cwd=tmp_path)
     assert said.code == 0
     assert said.out.splitlines()[-1] == "none was judged right, hung or failed"
