@@ -104,7 +104,8 @@ def wrong_answers(gold: str) -> list[str]:
         items = gold.split(separator)
         if len(items) > 1 and not re.search(r"[-+*/×·]", gold):
             others = dict.fromkeys(_wrong_lists(items, separator))
-            return [text for text in others if text.split() != gold.split()]  # spaces moved about say the same
+            said = gold.replace('"', "").split()  # moving spaces and quotes about says the same
+            return [text for text in others if text.replace('"', "").split() != said]
     if re.search(r"[0-9].*[-+*/×·]", gold):
         return [f"{gold} + 1", f"{gold} - 1", f"1 + {gold}", f"2 * ({gold})", f"({gold}) / 0", *_digit_edits(gold)]
     if re.search(r"[\\\\^=]", gold):  # a formula
