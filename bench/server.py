@@ -3,8 +3,8 @@
 Each server runs alone, in a process of its own, with the same weights in fp32 and the same threads. The same load
 generator (bench/peers/load.py) plays the same clients to each: so many at once, each sending its chats one after the
 other, all different, greedy, every answer exactly as long (no stop token). Looked at: new tokens per second over all
-clients, seconds to the first text of an answer, seconds a token from there to its end, and seconds between its chunks
-as they arrive (servers may send the texts of several tokens in one go). A round with other chats warms up. The peers
+clients, seconds to the first text of an answer, seconds a token from there to its end, and seconds from one arrival of
+text to the next (servers may send the texts of several tokens in one go). A round with other chats warms up. The peers
 are tried in the settings that change their speed and not their work, the one with the most tokens per second counts;
 ours is measured before and after them, and the mean counts. Prompts and answers must have the same number of tokens
 on all sides.
@@ -220,11 +220,12 @@ def play(variant: Variant, url: str, chats: Sequence[list[Message]], options: ar
     made = {record["completion_tokens"] for record in records}
     if made != {options.tokens}:
         raise WorkFailed(f"{variant.name} gave answers of {made} tokens, not {options.tokens}")
-    if silent := sum(len(record["chunks"]) < 2 for record in records):
+    arrivals = [sorted(set(record["chunks"])) for record in records]  # what comes in one go comes at one time
+    if silent := sum(len(times) < 2 for times in arrivals):
         raise WorkFailed(f"{silent} answers of {variant.name} were not streamed")
     first = [record["chunks"][0] - record["sent"] for record in records]
     each = [(record["chunks"][-1] - record["chunks"][0]) / (options.tokens - 1) for record in records]
-    between = np.concatenate([np.diff(record["chunks"]) for record in records])
+    between = np.concatenate([np.diff(times) for times in arrivals])
     return Round(
         len(records) * options.tokens / found["seconds"],
         *({share: float(np.percentile(values, share)) for share in PERCENTILES} for values in (first, each, between)),

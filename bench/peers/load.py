@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import h11
 
-LAST_CHUNK = b"0\r\n\r\n"  # how a body in chunks ends
+LAST_CHUNK = b"\r\n0\r\n\r\n"  # how a body in chunks ends; a head may end like all but its first two bytes
 Piece = tuple[float, bytes]  # when it came, and what
 
 

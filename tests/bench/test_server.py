@@ -40,7 +40,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200 if asked["model"] == "m" else 404)
         if version == "HTTP/1.1":
             self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
+            self.send_header("Keep-Alive", "timeout=5, max=100")  # the head ends like a last chunk
+        self.end_headers(); self.wfile.flush()
         words = ["a", "b", "c"][:asked["max_tokens"]]
         for word in words:
             time.sleep(0.05)
@@ -144,7 +145,7 @@ def test_the_load_stays_on_this_machine(tmp_path: Path) -> None:
 def test_beside_a_peer(loaded: Loaded, name: str) -> None:
     if name == "llama-server" and not server.llama_server_program():
         pytest.skip("needs `make bench-setup`")
-    sizes = ["--clients", "3", "--requests", "1", "--prompt", "40", "--tokens", "8", "--threads", "1", "--peers", name]
+    sizes = ["--clients", "3", "--requests", "1", "--prompt", "40", "--tokens", "64", "--threads", "1", "--peers", name]
     command = [sys.executable, str(peer.ROOT / "bench" / "server.py"), "--json", "--model", str(loaded.folder), *sizes]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
