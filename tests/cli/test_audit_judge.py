@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.cli.process import whet
 
-FOOLED = '''
+FOOLED = """
 import random
 import whetstone as wh
 
@@ -19,7 +19,7 @@ class Fooled(wh.Task):
 
     def check(self, problem, text):
         return self.answer(problem) in text
-'''
+"""
 
 
 def test_a_judge_that_looks_for_the_answer_anywhere_is_found_out(tmp_path: Path) -> None:
