@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from whetstone.cli.options import Level, Task
+from whetstone.cli.options import ApiKeyFile, EndpointFile, Level, Task
 
 app = typer.Typer(
     name="round",
@@ -105,12 +105,13 @@ def run(
     model: Annotated[
         str | None, typer.Option("--model", help="With --only: where its weights are now.", show_default=False)
     ] = None,
+    api_key_file: ApiKeyFile = None,
+    endpoint_settings: EndpointFile = None,
 ) -> None:
     """Draw the problems (which closes the entries) and let the entrants answer; goes on where it was stopped.
 
     Example: `whet round run rounds/one`
     """
-    from whetstone.engine.backends import Source
     from whetstone.errors import UsageError
     from whetstone.evals.rounds.round import Round
     from whetstone.runs.progress import Progress
@@ -122,7 +123,7 @@ def run(
         print(f"drew {len(going.draw(beacon))} problems")
     with Progress() as progress:
         for name in only or going.unanswered():
-            going.answer(name, progress, Source(model) if model else None)
+            going.answer(name, progress, model=model, api_key_file=api_key_file, settings=endpoint_settings)
     left = going.unanswered()
     _published(
         going.head,

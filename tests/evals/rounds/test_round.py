@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from tests.evals.rounds.world import begin, finished
 from tests.tiny import digit_task, tiny_folder
-from whetstone.errors import UsageError
+from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.history import History, Look
 from whetstone.evals.rounds.appeals import blind
 from whetstone.evals.rounds.chain import read_chain
@@ -215,6 +217,33 @@ def test_history_counts_rounds_looks_and_used_up_problems(tmp_path: Path) -> Non
     assert [each["state"] for each in history.rounds()].count("void") == 1
     with pytest.raises(UsageError, match="void"):
         Round(tmp_path / "void", history).void("again")
+
+
+def test_a_hosted_model_that_is_down_answers_later(tmp_path: Path) -> None:
+    class Broken(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_error(500)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Broken)
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/v1"
+    round_ = begin(tmp_path, strata="A", n=4)
+    with pytest.raises(UsageError, match="--served"):
+        round_.enter(address, "hosted")
+    entrant = round_.enter(address, "hosted", served="m")
+    assert entrant.hosted and entrant.weights == ""
+    round_.draw()
+    settings = tmp_path / "endpoint.toml"
+    settings.write_text("retries = 0\n")
+    with pytest.raises(WorkFailed, match="not one of 4 prompts"):
+        round_.answer("hosted", Progress(), settings=settings)
+    server.shutdown()
+    assert round_.unanswered() == ["hosted"]
+    found = verify(round_.path)
+    assert found.holds and "nothing can be proven" in " ".join(found.open)
 
 
 def test_overlap_with_training_is_measured(tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 from whetstone.engine.backends import Backend
 from whetstone.engine.protocol import Completion, SamplingParams
 from whetstone.engine.rollout import completion_text
-from whetstone.errors import UsageError
+from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.rounds.chain import Record, append, mend
 from whetstone.runs.progress import Progress
 from whetstone.tasks.keys import problem_seed
 
 CHUNK = 64  # prompts between two writes: what a kill costs
+LOST = ("error", "timeout")  # an endpoint that fails now and then costs its model answers; one that is down does not
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def answer(exam: Exam, backend: Backend, log: Path, name: str, progress: Progres
     """Answer every prompt that the log has no answers to yet, writing as it goes; returns the whole log.
 
     A killed run goes on where it was: an answer depends on its prompt and its seed only. Raises UsageError for a log
-    that was changed or that has answers to other prompts.
+    that was changed or that has answers to other prompts, WorkFailed when nothing answers.
     """
     records = mend(log)
     for record, prompt in zip(records, exam.prompts, strict=False):
@@ -62,7 +63,13 @@ def answer(exam: Exam, backend: Backend, log: Path, name: str, progress: Progres
     with progress.stage(f"answers of {name}", len(exam.prompts), len(records)) as stage:
         while len(records) < len(exam.prompts):
             chunk = _chunk(exam.prompts, len(records))
-            records = append(log, records, ask(exam, backend, chunk))
+            answered = ask(exam, backend, chunk)
+            if all(each["finish"] in LOST for record in answered for each in record["answers"]):
+                raise WorkFailed(
+                    f"not one of {len(chunk)} prompts was answered by {name}: is its endpoint up? What came before is "
+                    "kept; run again"
+                )
+            records = append(log, records, answered)
             stage.advance(len(chunk))
     return records
 

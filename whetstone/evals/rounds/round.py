@@ -158,10 +158,20 @@ class Round:
             self._record("draw", files, items=len(items))
         return items
 
-    def answer(self, name: str, progress: Progress, source: Source | None = None) -> None:
-        """Let one entrant answer every prompt. `source`: where its model is now, if not where it entered from.
+    def answer(
+        self,
+        name: str,
+        progress: Progress,
+        *,
+        model: str | None = None,
+        api_key_file: Path | None = None,
+        settings: Path | None = None,
+    ) -> None:
+        """Let one entrant answer every prompt.
 
-        Raises UsageError when its weights are not those that entered.
+        model: where its weights are now, if not where it entered from. api_key_file, settings: for a hosted one, as in
+        `engine.backends.Source`. Raises UsageError when its weights are not those that entered, WorkFailed when its
+        endpoint does not answer.
         """
         entrant = next((each for each in self.entrants if each.name == name), None)
         if entrant is None:
@@ -171,6 +181,10 @@ class Round:
                 raise UsageError(f"this round is {self.state}: answers are given between the draw and the reveal")
             if name not in self.unanswered():
                 return
+            if entrant.hosted:
+                source = Source(entrant.model, entrant.backend["served"], api_key_file, settings)
+            else:
+                source = Source(model or entrant.model)
             backend = self._open(entrant, source)
             started = datetime.now(UTC)
             log = self.path / "outputs" / f"{name}.jsonl"
@@ -277,14 +291,13 @@ class Round:
             self._drawn[beacon] = draw_items(self.manifest, self.parts(), self.tasks(), keys), keys
         return self._drawn[beacon]
 
-    def _open(self, entrant: Entrant, source: Source | None) -> Backend:
-        where = source or Source(entrant.model, entrant.backend.get("served"))
-        if not entrant.hosted and weights_root(model_files(where.model)[0]) != entrant.weights:
+    def _open(self, entrant: Entrant, source: Source) -> Backend:
+        if not entrant.hosted and weights_root(model_files(source.model)[0]) != entrant.weights:
             raise UsageError(
-                f"the weights in {where.model} are not those with which {entrant.name} entered: put them back, or say "
+                f"the weights in {source.model} are not those with which {entrant.name} entered: put them back, or say "
                 f"where they are by --model"
             )
-        return where.open()
+        return source.open()
 
     def _open_secret(self, without: list[str]) -> None:
         secret = self.secret()
