@@ -119,21 +119,34 @@ def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
 def test_words_of_the_verdict() -> None:
     strong = {16: _power(0.5, 0.9), 4: _power(0.2, 0.85), 1: _power(0.02, 0.1)}
     weak = {16: _power(0.01, 0.2)}
-    silent = findings({"loss": 0.4, "min_k": 0.001}, {"loss": strong, "min_k": weak})
+    control = {"full-verbatim": {"loss": strong, "min_k": weak}}
+    silent = findings({"loss": 0.4, "min_k": 0.001}, control)
     assert [each.word for each in silent] == [NO_EVIDENCE, NO_POWER]
     assert silent[0].sentence() == "no evidence (power 0.85 at 4 copies)"
-    assert overall(silent).startswith("no evidence: the most sensitive detector, loss, has power 0.85 at 4 copies")
+    assert overall(silent) == "no evidence: the most sensitive detector, loss, has power 0.85 at 4 copies"
     # a detector without power is not asked, so it cannot weigh on the others: 0.04 alone is 0.04 after Holm
-    guilty = findings({"loss": 0.04, "min_k": 0.9}, {"loss": strong, "min_k": weak})
+    guilty = findings({"loss": 0.04, "min_k": 0.9}, control)
     assert [each.word for each in guilty] == [CONTAMINATED, NO_POWER]
     assert overall(guilty).startswith("contaminated: loss")
-    nothing = findings({"loss": 0.001}, {"loss": weak})
+    nothing = findings({"loss": 0.001}, {"full-verbatim": {"loss": weak}})
     assert overall(nothing).startswith("no power here")
     assert all("clean" not in overall(each) for each in (silent, guilty, nothing))
 
 
-def _power(low: float, set_power: float) -> Power:
-    return Power(Interval(low + 0.1, low, 1.0, 24), Interval(0.7, 0.6, 0.8, 24), set_power, 60)
+def test_power_may_show_on_another_sibling_and_for_right_and_wrong_on_sets_alone() -> None:
+    weak, sets = _power(0.0, 0.1), _power(0.0, 0.9, auc_low=0.6)
+    only_rl = {"rl-verbatim": {"twin_gap": {4: sets, 16: sets}}, "full-verbatim": {"twin_gap": {4: sets, 16: weak}}}
+    (found,) = findings({"twin_gap": 0.5}, only_rl)
+    assert found.sentence() == "no evidence (power 0.90 at 16 copies, rl-verbatim)"
+    assert overall([found]).endswith("twin_gap, has power 0.90 at 16 copies, rl-verbatim")
+    (found,) = findings({"twin_gap": 0.5}, {"full-verbatim": {"twin_gap": {4: sets, 16: weak}}})
+    assert found.word == NO_POWER  # only the largest dose counts for sets
+    (found,) = findings({"loss": 0.5}, {"full-verbatim": {"loss": {16: sets}}})
+    assert found.word == NO_POWER  # and only for scores that are right or wrong
+
+
+def _power(low: float, set_power: float, auc_low: float = 0.4) -> Power:
+    return Power(Interval(low + 0.1, low, 1.0, 24), Interval(0.7, auc_low, 0.8, 24), set_power, 60)
 
 
 def test_the_seed_of_a_test_is_fixed() -> None:

@@ -38,6 +38,11 @@ class Power:
         """Whether single members are found more often than false alarms are raised, beyond doubt."""
         return self.tpr.low > FPR
 
+    @property
+    def shown_for_sets(self) -> bool:
+        """Whether members score above non-members on the whole, beyond doubt."""
+        return self.auc.low > 0.5
+
     def to_dict(self) -> dict[str, object]:
         return {
             "tpr": self.tpr.to_dict(),
@@ -45,6 +50,7 @@ class Power:
             "set_power": self.set_power,
             "items": self.items,
             "shown": self.shown,
+            "shown_for_sets": self.shown_for_sets,
         }
 
 

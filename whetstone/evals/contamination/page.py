@@ -9,9 +9,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from whetstone.evals.contamination.measure import DETECTORS
-from whetstone.evals.contamination.report import CLEAN, VERBATIM
+from whetstone.evals.contamination.report import CLEAN
 from whetstone.evals.contamination.summary import NAMES, points
-from whetstone.evals.contamination.verdict import CONTAMINATED, NO_POWER
+from whetstone.evals.contamination.verdict import CONTAMINATED, FIRST, NO_POWER
 from whetstone.text import plain
 
 _LEFT, _RIGHT, _ROW = 190, 700, 18
@@ -23,7 +23,7 @@ def render(found: Mapping[str, Any]) -> str:
     here = resources.files("whetstone.evals.contamination")
     template = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8"))
     doses = found["control_items"]["doses"]
-    verbatim = found["control"].get(VERBATIM, {})
+    verbatim = found["control"].get(FIRST, {})
     names = [name for name in DETECTORS if any(name in row for row in found["control"].values())]
     return template.render(
         title=f"Audit of {found['model']} on {found['task']}, level {found['level']}, seed {found['seed']}",

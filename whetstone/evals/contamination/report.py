@@ -14,10 +14,10 @@ from whetstone.evals.contamination.detectors import exchangeability, twin_gap
 from whetstone.evals.contamination.detectors.exchangeability import SHARD
 from whetstone.evals.contamination.measure import DETECTORS, Scores
 from whetstone.evals.contamination.siblings import DOSES
-from whetstone.evals.contamination.verdict import Finding, findings, overall
+from whetstone.evals.contamination.verdict import Control, Finding, findings, overall
 from whetstone.evals.statistics import wilson
 
-VERBATIM, CLEAN = "full-verbatim", "full-clean"
+CLEAN = "full-clean"
 
 
 def units(scores: Scores, detector: str) -> list[float]:
@@ -61,7 +61,7 @@ def control_power(found: Mapping[str, Scores], detector: str, items: int, twins:
     return powers
 
 
-def false_alarm_check(found: Mapping[str, Scores], control: Mapping[str, Mapping[int, Power]]) -> list[dict[str, Any]]:
+def false_alarm_check(found: Mapping[str, Scores], control: Control) -> list[dict[str, Any]]:
     """What the audit says of the clean sibling, which never saw the items that its namesakes were leaked."""
     merged: Scores = {}
     for dose in DOSES:
@@ -87,8 +87,8 @@ def build(facts: Mapping[str, Any], items: Scores, twins: Scores, controls: Mapp
         for sibling, each in controls.items()
         if not each["note"]
     }
-    verbatim = table.get(VERBATIM, {})
-    found = findings({name: p_value(items, twins, name) for name in names}, verbatim)
+    leaked = {sibling: row for sibling, row in table.items() if sibling != CLEAN}
+    found = findings({name: p_value(items, twins, name) for name in names}, leaked)
     return {
         **facts,
         "verdict": overall(found),
@@ -109,7 +109,7 @@ def build(facts: Mapping[str, Any], items: Scores, twins: Scores, controls: Mapp
         },
         "exposure_bits": _exposures(controls),
         "without_signal": {sibling: each["note"] for sibling, each in controls.items() if each["note"]},
-        "clean_sibling": false_alarm_check(controls[CLEAN]["scores"], verbatim) if CLEAN in controls else [],
+        "clean_sibling": false_alarm_check(controls[CLEAN]["scores"], leaked) if CLEAN in controls else [],
     }
 
 

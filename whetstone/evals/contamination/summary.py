@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from whetstone.evals.contamination.verdict import FIRST
+
 # What the detectors are called in front of people.
 NAMES = {
     "loss": "loss",
@@ -29,7 +31,7 @@ def lines(found: Mapping[str, Any], folder: Path) -> list[str]:
         "",
         f"share of leaked items found at 5 % false alarms, full training, after {' / '.join(map(str, copies))} copies:",
     ]
-    verbatim = found["control"].get("full-verbatim", {})
+    verbatim = found["control"].get(FIRST, {})
     for each in found["detectors"]:
         doses = verbatim.get(each["detector"], {})
         shares = " / ".join(f"{100 * doses[str(dose)]['tpr']['mean']:.0f} %" for dose in copies if str(dose) in doses)
