@@ -69,7 +69,7 @@ def verdict_lines(report: dict[str, Any]) -> list[str]:
     for stratum in report["strata"]:
         for pair in stratum["pairs"]:
             change, low, high = (signed(pair[name]) for name in ("mean", "low", "high"))
-            said = {"gain": "gain", "loss": "loss"}.get(pair["verdict"], "no gain, not distinguishable")
+            said = {"gain": "gain", "loss": "no gain, a loss"}.get(pair["verdict"], "no gain, not distinguishable")
             note = f" ({controls[pair['after']]})" if controls[pair["after"]] else ""
             lines.append(
                 f"Stratum {stratum['stratum']}: {said}. {pair['after']}{note} against {pair['before']}: "
