@@ -72,7 +72,12 @@ def atomic_write_json(path: Path, content: Any) -> None:
 
     Raises ValueError for NaN and infinities: they are not JSON, and a report that holds one is wrong.
     """
-    atomic_write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    atomic_write_bytes(path, json_bytes(content))
+
+
+def json_bytes(content: Any) -> bytes:
+    """What `atomic_write_json` writes."""
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
 
 
 @contextmanager

@@ -174,7 +174,7 @@ def verify(
     ] = None,
     rerun: Annotated[int, typer.Option(min=0, help="Ask so many problems again and compare the answers.")] = 0,
     published: Annotated[
-        str | None, typer.Option(help="A hash that was published: the log must hold it.", show_default=False)
+        list[str] | None, typer.Option(help="A hash that was published: the log must hold it.", show_default=False)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -198,7 +198,7 @@ def verify(
     if not folder.is_dir():
         raise UsageError(f"there is no round in {folder}: begin one with `whet round new {folder}`")
     with Progress() as progress:
-        found = check(folder, models=models, rerun=rerun, published=published, progress=progress)
+        found = check(folder, models=models, rerun=rerun, published=published or [], progress=progress)
     if as_json:
         print(json.dumps({"holds": found.holds, **vars(found)}, indent=2, ensure_ascii=False))
     else:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from whetstone.errors import UsageError
 
 if TYPE_CHECKING:
-    from whetstone.evals.rounds.round import Round
+    from whetstone.evals.rounds.manifest import Manifest
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS looks (
@@ -92,20 +92,19 @@ class History:
         found = self._ask("SELECT COUNT(*) FROM looks WHERE task = ?", (task,))
         return int(found[0][0]) if found else 0
 
-    def begun(self, round_: Round) -> None:
+    def begun(self, manifest: Manifest) -> None:
         """A round exists: from now on it is finished, void, or open for all to see."""
-        self._set_round(round_, "open", "")
+        self._set_round(manifest, "open", "", "")
 
-    def voided(self, round_: Round, reason: str) -> None:
-        """It was ended without a result."""
-        self._set_round(round_, "void", reason)
+    def voided(self, manifest: Manifest, head: str, reason: str) -> None:
+        """It was ended without a result. May be said again."""
+        self._set_round(manifest, "void", reason, head)
 
-    def revealed(self, round_: Round) -> None:
-        """Its problems are known: they are retired, and fit for training from now on."""
-        self._set_round(round_, "revealed", "")
-        ids = [(item.problem.id, round_.manifest.id) for item in round_.items()]
+    def revealed(self, manifest: Manifest, head: str, ids: Sequence[str]) -> None:
+        """Its problems are known: they are retired, and fit for training from now on. May be said again."""
+        self._set_round(manifest, "revealed", "", head)
         with self._writing() as base:
-            base.executemany("INSERT OR IGNORE INTO retired VALUES (?,?)", ids)
+            base.executemany("INSERT OR IGNORE INTO retired VALUES (?,?)", [(each, manifest.id) for each in ids])
 
     def add_results(self, round_id: str, rows: Iterable[tuple[str, str, str, float, float, float, int]]) -> None:
         """(entrant, weights, stratum, mean, low, high, n) of a revealed round, for the board."""
@@ -114,10 +113,10 @@ class History:
                 "INSERT OR REPLACE INTO results VALUES (?,?,?,?,?,?,?,?)", [(round_id, *row) for row in rows]
             )
 
-    def facts(self, round_: Round, ids: Sequence[str]) -> dict[str, Any]:
+    def facts(self, round_id: str, ids: Sequence[str]) -> dict[str, Any]:
         """What a report says about the past: rounds begun and voided here, and how many problems were used before."""
-        others = self._ask("SELECT state FROM rounds WHERE id != ?", (round_.manifest.id,))
-        used = {row[0] for row in self._ask("SELECT id FROM retired WHERE round != ?", (round_.manifest.id,))}
+        others = self._ask("SELECT state FROM rounds WHERE id != ?", (round_id,))
+        used = {row[0] for row in self._ask("SELECT id FROM retired WHERE round != ?", (round_id,))}
         states = [row[0] for row in others]
         return {
             "rounds": len(states) + 1,
@@ -132,12 +131,12 @@ class History:
         found = self._ask(f"SELECT {','.join(names)} FROM rounds ORDER BY created, id")
         return [dict(zip(names, row, strict=True)) for row in found]
 
-    def _set_round(self, round_: Round, state: str, reason: str) -> None:
-        m = round_.manifest
+    def _set_round(self, manifest: Manifest, state: str, reason: str, head: str) -> None:
+        m = manifest
         with self._writing() as base:
             base.execute(
                 "INSERT OR REPLACE INTO rounds VALUES (?,?,?,?,?,?)",
-                (m.id, m.title, m.created, state, reason, round_.head),
+                (m.id, m.title, m.created, state, reason, head),
             )
 
     def _ask(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -215,8 +215,8 @@ def test_history_counts_rounds_looks_and_used_up_problems(tmp_path: Path) -> Non
     drawn = [{item.problem.id for item in each.items()} for each in (used, again)]
     assert past["retired_before"] == len(drawn[0] & drawn[1]) > 0  # level 1 has few problems
     assert [each["state"] for each in history.rounds()].count("void") == 1
-    with pytest.raises(UsageError, match="void"):
-        Round(tmp_path / "void", history).void("again")
+    Round(tmp_path / "void", history).void("again")  # the first reason stands
+    assert [each["reason"] for each in history.rounds() if each["state"] == "void"] == ["tried out"]
 
 
 def test_a_hosted_model_that_is_down_answers_later(tmp_path: Path) -> None:
@@ -299,3 +299,83 @@ def test_a_history_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "h.sqlite").write_bytes(b"not a database" * 100)
     with pytest.raises(UsageError, match="cannot be read"):
         History(tmp_path / "h.sqlite").looks("w", ["t"])
+
+
+def test_what_a_kill_leaves_is_cleared(tmp_path: Path) -> None:
+    round_ = begin(tmp_path)
+    round_.enter(str(tiny_folder(tmp_path / "m")), "m")
+    (round_.path / ".prompts.jsonl.x.part").write_text("half")
+    (round_.path / "entrants" / "gone.json").write_text("{}")
+    round_.draw()
+    round_.answer("m", Progress())
+    assert verify(round_.path).holds
+    round_.reveal(Progress())
+    (round_.path / "organiser").mkdir()  # as a kill before its removal leaves it
+    (round_.path / "organiser" / "secret.json").write_text("{}")
+    assert not verify(round_.path).holds
+    Round(round_.path, round_.history).reveal(Progress())
+    assert verify(round_.path).holds
+
+
+def test_the_history_hears_of_a_reveal_that_was_killed_before_it(tmp_path: Path) -> None:
+    round_ = finished(tmp_path)
+    lost = History(tmp_path / "lost.sqlite")
+    Round(round_.path, lost).reveal(Progress())
+    assert [each["state"] for each in lost.rounds()] == ["revealed"]
+
+
+def test_a_folder_without_its_first_line_is_no_round(tmp_path: Path) -> None:
+    round_ = begin(tmp_path)
+    (round_.path / "log.jsonl").unlink()
+    with pytest.raises(UsageError, match="begin anew"):
+        Round(round_.path)
+
+
+def test_names_that_would_collide_are_refused(tmp_path: Path) -> None:
+    round_ = begin(tmp_path)
+    model = str(tiny_folder(tmp_path / "m"))
+    round_.enter(model, "log")
+    for name in ("LOG", "log.ledger"):
+        with pytest.raises(UsageError):
+            round_.enter(model, name)
+    round_.draw()
+    round_.answer("log", Progress())
+    round_.reveal(Progress())
+    assert verify(round_.path).holds
+
+
+def test_prompts_cannot_be_changed_for_one_entrant(tmp_path: Path) -> None:
+    round_ = begin(tmp_path)
+    round_.enter(str(tiny_folder(tmp_path / "m")), "m")
+    round_.draw()
+    prompts = round_.path / "prompts.jsonl"
+    prompts.write_bytes(prompts.read_bytes().replace(b'"content":"', b'"content":"1', 1))
+    with pytest.raises(UsageError, match="changed since the draw"):
+        round_.answer("m", Progress())
+
+
+def test_weights_may_not_hide_behind_an_index(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "m")
+    (folder / "model.safetensors").rename(folder / "shard.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"embed": "shard.safetensors"}}))
+    before = weights_root(model_files(str(folder))[0])
+    (folder / "optimizer.safetensors").write_bytes(b"other weights")
+    assert weights_root(model_files(str(folder))[0]) != before  # an index could call them weights
+    index.write_text(json.dumps({"weight_map": {"embed": "../elsewhere.safetensors"}}))
+    with pytest.raises(UsageError, match="do not lie beside it"):
+        model_files(str(folder))
+
+
+def test_documents_are_worth_what_d_has_over_e(tmp_path: Path) -> None:
+    round_ = new_round(tmp_path / "r", "addition", level=1, n=8, strata="DE", history=History(tmp_path / "h.sqlite"))
+    round_.enter(str(tiny_folder(tmp_path / "m", max_positions=4096)), "m")
+    items = round_.draw()
+    half = len(items) // 2
+    assert [item.problem.id for item in items[:half]] == [item.problem.id for item in items[half:]]
+    assert len(items[0].messages[-1]["content"]) > len(items[half].messages[-1]["content"])
+    round_.answer("m", Progress())
+    report = round_.reveal(Progress())
+    assert report["reading"]["m"]["n"] == half
+    assert any("with the document" in line for line in report["verdict"])
+    assert verify(round_.path).holds

@@ -44,7 +44,8 @@ def forge_log(path: Path) -> None:
     previous, lines = "0" * 64, []
     for line in (path / "log.jsonl").read_text().splitlines():
         record = json.loads(line)
-        record["files"] = {name: digest((path / name).read_bytes()) for name in record.get("files", {})}
+        if "files" in record:
+            record["files"] = {name: digest((path / name).read_bytes()) for name in record["files"]}
         record["prev"] = previous
         del record["hash"]
         previous = record["hash"] = digest(canonical(record))

@@ -10,8 +10,7 @@ from typing import Any
 
 from whetstone.errors import UsageError
 from whetstone.evals.history import History
-from whetstone.evals.rounds.draw import SECRET_FILE, Secret, draw_part
-from whetstone.evals.rounds.hashing import canonical, commit
+from whetstone.evals.rounds.draw import SECRET_FILE, Secret, draw_part, seal_of
 from whetstone.evals.rounds.manifest import Manifest, Part, code_digest, part_style
 from whetstone.evals.rounds.round import Round
 from whetstone.files import atomic_write_bytes, atomic_write_json
@@ -94,6 +93,8 @@ Chosen = tuple[Part, Task, str]  # the part as far as it is known, its task, and
 def _parts(task: str, level: int | None, n: int, strata: str, sealed: Sequence[str]) -> list[Chosen]:
     from whetstone.evals.rounds.manifest import STRATA
 
+    if len(set(sealed)) < len(sealed):
+        raise UsageError("a sealed task is named twice: its problems would count twice")
     unknown = sorted(set(strata) - set(STRATA))
     if unknown or not strata:
         raise UsageError(f"unknown stratum {', '.join(unknown) or 'nothing'}; choose from {''.join(STRATA)}")
@@ -160,10 +161,9 @@ def _committed(chosen: Sequence[Chosen], secret: Secret) -> tuple[list[Part], di
             files[kept] = data
             told = told | {"file": "" if part.sealed else kept}
             if part.sealed:
-                nonce = secrets.token_bytes(32)
-                seal = commit(nonce, canonical([data.decode("utf-8", "replace"), part.class_name]))
                 about = {"task": part.task, "version": part.version, "class_name": part.class_name, "kept": kept}
-                secret.seals[str(place)] = about | {"nonce": nonce.hex()}
-                told = told | {"task": "(sealed)", "version": "", "source": seal, "class_name": ""}
+                about["nonce"] = secrets.token_hex(32)
+                secret.seals[str(place)] = about
+                told = told | {"task": "(sealed)", "version": "", "source": seal_of(about, data), "class_name": ""}
         parts.append(Part(**told))
     return parts, files

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ def draw_items(manifest: Manifest, parts: Sequence[Part], tasks: Sequence[Task],
     for number, (part, task) in enumerate(zip(parts, tasks, strict=True)):
         style = part_style(task, manifest.style, part)
         # parts that differ in their style only ask the same problems
-        key = hmac.digest(keys.parts, canonical([part.task, part.level, part.class_name]), "sha256")
+        key = hmac.digest(keys.parts, canonical([part.source, part.level]), "sha256")
         for problem in draw_part(task, part, key):
             place = len(items)
             items.append(
@@ -132,6 +132,12 @@ def draw_items(manifest: Manifest, parts: Sequence[Part], tasks: Sequence[Task],
                 )
             )
     return items
+
+
+def seal_of(about: Mapping[str, str], source: bytes) -> str:
+    """What the manifest holds of a sealed task: a commitment to all that is told of it at the reveal."""
+    told = [source.decode("utf-8", "replace"), about["class_name"], about["task"], about["version"]]
+    return commit(bytes.fromhex(about["nonce"]), canonical(told))
 
 
 def lines(records: Iterable[dict[str, Any]]) -> bytes:

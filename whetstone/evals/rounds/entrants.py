@@ -18,9 +18,16 @@ from whetstone.models.loading import base_name
 from whetstone.tasks.ledger import Ledger
 
 WEIGHTS = (".safetensors", ".gguf")
-TRAINER_STATE = {"optimizer.safetensors"}  # lies beside a checkpoint's weights and answers nothing
-WORDS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja", "vocab.json")
-SHAPE = ("config.json", "adapter_config.json")
+DECIDING = (
+    *WEIGHTS,
+    ".json",
+    ".jinja",
+    ".model",
+    ".txt",
+)  # weights, shape, tokenizer, template, whatever they are called
+# lies beside a checkpoint's weights and answers nothing, as long as no index calls it weights
+TRAINER_STATE = {"optimizer.safetensors", "state.json", "ledger.json"}
+INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -105,12 +112,12 @@ def model_files(model: str) -> tuple[dict[str, str], str]:
     folder = resolve(model)
     if folder.is_file():
         return {folder.name: file_root(folder)}, ""
-    chosen = [
-        path
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-        and ((path.suffix in WEIGHTS and path.name not in TRAINER_STATE) or path.name in (*WORDS, *SHAPE))
-    ]
+    aside = set() if (folder / INDEX).is_file() else TRAINER_STATE
+    chosen = [p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix in DECIDING and p.name not in aside]
+    if (folder / INDEX).is_file():
+        named = set(read_json(folder / INDEX).get("weight_map", {}).values())
+        if elsewhere := sorted(named - {path.name for path in chosen}):
+            raise UsageError(f"{folder / INDEX} names weights that do not lie beside it: {', '.join(elsewhere)}")
     if not any(path.suffix in WEIGHTS for path in chosen):
         raise UsageError(f"{folder} holds no weights (*.safetensors or *.gguf)")
     files = {path.name: file_root(path) for path in chosen}

@@ -51,6 +51,8 @@ class Round:
         self.manifest = Manifest.read(self.path / "round.json")
         self.history = history or History.open()
         self.log = mend(self.path / "log.jsonl", cut=False)
+        if not self.log:
+            raise UsageError(f"the round in {self.path} was not begun whole: remove the folder and begin anew")
         self._tasks: dict[tuple[Part, ...], list[Task]] = {}
         self._drawn: dict[str, tuple[list[Item], Keys]] = {}
 
@@ -64,15 +66,15 @@ class Round:
     @classmethod
     def begin(cls, path: Path, manifest: Manifest, files: Sequence[str], history: History | None = None) -> Round:
         """Write round.json and the log's first line. `files`: what lies in the folder already and belongs to it."""
+        book = history or History.open()
+        book.begun(manifest)
         with locked(path):
             data = {"round.json": manifest.to_bytes()} | {name: (path / name).read_bytes() for name in files}
             for name, content in data.items():
                 atomic_write_bytes(path / name, content)
             hashes = {name: digest(content) for name, content in data.items()}
             append(path / "log.jsonl", [], [{"event": "new", "time": _now(), "files": hashes}])
-        begun = cls(path, history)
-        begun.history.begun(begun)
-        return begun
+        return cls(path, book)
 
     # what has happened
 
@@ -124,11 +126,11 @@ class Round:
         Raises UsageError when the round is drawn already, for a name that is taken, or a model that cannot be read.
         """
         name = name or _name_for(model)
-        if not NAME.fullmatch(name):
+        if not NAME.fullmatch(name) or name.endswith(".ledger"):
             raise UsageError(f"{name!r} is no name for an entrant: letters, digits, . _ - (40 at most); give --name")
         with self._writing():
             self._require("open", "enter")
-            if any(record["name"] == name for record in self._events("enter")):
+            if name.casefold() in {record["name"].casefold() for record in self._events("enter")}:
                 raise UsageError(f"there is an entrant {name} already: choose another --name")
             entrant, ledger = commit_entrant(name, model, declared=declared, looks=0, control=control, served=served)
             tasks = [part.task for part in self.manifest.parts if not part.sealed]
@@ -187,6 +189,9 @@ class Round:
                 source = Source(model or entrant.model)
             backend = self._open(entrant, source)
             started = datetime.now(UTC)
+            drawn = self._events("draw")[0]["files"]
+            if changed := [each for each in drawn if digest((self.path / each).read_bytes()) != drawn[each]]:
+                raise UsageError(f"{', '.join(changed)} changed since the draw: put back what was drawn")
             log = self.path / "outputs" / f"{name}.jsonl"
             records = answer(self.exam(), backend, log, name, progress)
             seconds = (datetime.now(UTC) - started).total_seconds()
@@ -213,6 +218,7 @@ class Round:
         """
         with self._writing():
             if self.state == "revealed":
+                self._retire()
                 return self._report(progress)
             if self.state not in ("drawn", "answered"):
                 raise UsageError(f"cannot reveal: this round is {self.state}; first `whet round run {self.path}`")
@@ -223,8 +229,11 @@ class Round:
             if not self._events("reveal"):
                 self._open_secret(list(without))
             self._judge(progress)
-            self.history.revealed(self)
+            self._retire()
             return self._report(progress)
+
+    def _retire(self) -> None:
+        self.history.revealed(self.manifest, self.head, [item.problem.id for item in self.items()])
 
     def decide(self, place: int, action: str, reason: str, text: str = "") -> None:
         """Put a decision on one problem into the log: keep, drop, accept TEXT or reject TEXT, for all entrants alike.
@@ -248,10 +257,9 @@ class Round:
         if not reason.strip():
             raise UsageError("give the reason: it stands in the log for good")
         with self._writing():
-            if self.state == "void":
-                raise UsageError("this round is void already")
-            self._record("void", {}, reason=reason)
-            self.history.voided(self, reason)
+            if not self._events("void"):
+                self._record("void", {}, reason=reason)
+            self.history.voided(self.manifest, self.head, self._events("void")[0]["reason"])
 
     def report(self, progress: Progress) -> dict[str, Any]:
         """The report of a revealed round, computed anew from its files and written into it."""
@@ -326,7 +334,7 @@ class Round:
                 records = read_chain(self.path / "outputs" / f"{name}.jsonl")
                 append(path, [], judge_answers(items, tasks, records, stage.advance))
                 files[f"verdicts/{name}.jsonl"] = path.read_bytes()
-        past = self.history.facts(self, [item.problem.id for item in items])
+        past = self.history.facts(m.id, [item.problem.id for item in items])
         files["history.json"] = (json.dumps(past, indent=2) + "\n").encode()
         self._record("judged", files, entrants=names, manifest=m.id)
 
@@ -348,7 +356,19 @@ class Round:
     def _writing(self) -> Iterator[None]:
         with locked(self.path):
             self.log = mend(self.path / "log.jsonl")
+            self._clear()
             yield
+
+    def _clear(self) -> None:
+        """Remove what a killed step left: it is done anew, and nothing may lie here that the log does not name."""
+        for left_over in self.path.rglob(".*.part"):
+            left_over.unlink()
+        if self._events("reveal") and (self.path / "organiser").exists():
+            shutil.rmtree(self.path / "organiser")
+        known = {name for record in self.log for name in record.get("files", {})}
+        for entry in (self.path / "entrants").glob("*"):
+            if f"entrants/{entry.name}" not in known:
+                entry.unlink()
 
     def _require(self, state: str, what: str) -> None:
         if self.state != state:

@@ -21,6 +21,7 @@ from whetstone.evals.statistics.pairs import compare, holm, reading
 from whetstone.evals.statistics.reliability import reliability
 from whetstone.evals.statistics.repeated import pass_at_k_curve, pass_hat_k_curve
 from whetstone.tasks.baselines import majority_answer
+from whetstone.tasks.keys import Stream
 from whetstone.tasks.ledger import Ledger
 from whetstone.tasks.task import Task, Verdict, judge
 
@@ -66,6 +67,8 @@ def score(round_: Round) -> dict[str, Any]:
         if chosen:
             strata.append(_stratum(name, of, parts, tasks, chosen, sheets, round_) | {"dropped": dropped})
     _adjust(strata)
+    read = [item for item in items if parts[item.part].stratum == "D"]
+    guessed = [item for item in items if parts[item.part].stratum == "E"]
     m = round_.manifest
     revealed = json.loads((round_.path / "reveal.json").read_text(encoding="utf-8"))
     drawn = json.loads((round_.path / "draw.json").read_text(encoding="utf-8"))
@@ -84,11 +87,21 @@ def score(round_: Round) -> dict[str, Any]:
         "decisions": [vars(decision) for decision in decided],
         "entrants": [_about(sheet.entrant) for sheet in sheets],
         "strata": strata,
+        "reading": {sheet.entrant.name: _reading(sheet, read, guessed) for sheet in sheets},
     }
     report["links"] = links(report)
     report["weakest_link"] = report["links"][0] if report["links"] else "none was found"
     report["verdict"] = verdict_lines(report)
     return _rounded(report)
+
+
+def _reading(sheet: Sheet, read: Sequence[Item], guessed: Sequence[Item]) -> dict[str, Any] | None:
+    """What the documents are worth: stratum D less stratum E on the problems that both ask; None where none is."""
+    without = {item.problem.id: sheet.score(item) for item in guessed}
+    both = [item for item in read if item.problem.id in without]
+    if not both:
+        return None
+    return compare([without[i.problem.id] for i in both], [sheet.score(i) for i in both], clusters_of(both))
 
 
 def judged_entrants(round_: Round) -> list[Entrant]:
@@ -180,7 +193,10 @@ def _row(
     }
     if counts[0][0] > 1:
         ks = [k for k in (1, 2, 4, 8, 16, 32, 64, 128, 256) if k <= counts[0][0]]
-        row |= {"pass_at_k": pass_at_k_curve(counts, ks), "pass_hat_k": pass_hat_k_curve(counts, ks)}
+        row |= {
+            "pass_at_k": pass_at_k_curve(counts, ks, clusters=clusters),
+            "pass_hat_k": pass_hat_k_curve(counts, ks, clusters=clusters),
+        }
     row["reliability"] = _reliability(sheet, items, clusters)
     return row
 
@@ -231,13 +247,15 @@ def _baselines(items: Sequence[Item], parts: Sequence[Part], tasks: Sequence[Tas
     for number in sorted({item.part for item in items}):
         task, level = tasks[number], parts[number].level
         guess = majority_answer(task, level, BASELINE_KEY, BASELINE_PROBLEMS)
-        many = [item.gold for item in items if item.part == number and item.gold is not None]
-        shotgun = " or ".join(dict.fromkeys(many[: 4 * SHOTGUN]))
+        # of other problems than are scored: these would be hit by construction
+        others = Stream(task, BASELINE_KEY, "train", level).take(BASELINE_PROBLEMS, distinct=False)
+        frequent = Counter(gold for problem in others if (gold := task.answer(problem)) is not None)
+        shotgun = " or ".join(gold for gold, _ in frequent.most_common(SHOTGUN))
         said[number] = {"majority answer": guess or "", "empty": "", "shotgun": shotgun}
     scored = {}
     for name in ("majority answer", "empty", "shotgun"):
         right = [float(judge(tasks[i.part], i.problem, said[i.part][name]) is Verdict.RIGHT) for i in items]
-        scored[name] = accuracy_interval(right, None).to_dict()
+        scored[name] = accuracy_interval(right, clusters_of(items)).to_dict()
     return scored
 
 

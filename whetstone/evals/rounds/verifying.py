@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,25 +16,19 @@ from whetstone.evals.history import History
 from whetstone.evals.rounds import scoring
 from whetstone.evals.rounds.answering import ask
 from whetstone.evals.rounds.chain import START, Record, head, linked, read_chain
-from whetstone.evals.rounds.draw import SECRET_FILE, Item, Keys, Secret, draw_record, lines
+from whetstone.evals.rounds.draw import SECRET_FILE, Item, Keys, Secret, draw_record, lines, seal_of
 from whetstone.evals.rounds.entrants import Entrant, model_files, weights_root
-from whetstone.evals.rounds.hashing import canonical, commit, digest
+from whetstone.evals.rounds.events import events_of_a_round
+from whetstone.evals.rounds.hashing import digest
 from whetstone.evals.rounds.judging import judge_answers
 from whetstone.evals.rounds.manifest import Manifest, code_digest
+from whetstone.evals.rounds.page import render
 from whetstone.evals.rounds.round import Round
+from whetstone.files import json_bytes
 from whetstone.runs.progress import Progress
+from whetstone.tasks.ledger import Ledger
 
-ORDER = {
-    "new": 0,
-    "enter": 1,
-    "draw": 2,
-    "answered": 3,
-    "reveal": 4,
-    "judged": 5,
-    "decision": 6,
-    "report": 6,
-    "void": 7,
-}
+_FIGURE = re.compile(r"<svg.*?</svg>", re.DOTALL)
 
 
 @dataclass
@@ -51,7 +47,7 @@ class Verification:
         """Run a test that returns what is wrong, or nothing. Whatever it raises is a failure of that check."""
         try:
             wrong = test()
-        except (UsageError, WorkFailed, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        except Exception as error:  # a forged file may break any code that reads it
             wrong = f"{type(error).__name__}: {error}" if not isinstance(error, UsageError | WorkFailed) else str(error)
         return self.note(what, wrong)
 
@@ -69,14 +65,14 @@ def verify(
     *,
     models: Mapping[str, str] | None = None,
     rerun: int = 0,
-    published: str | None = None,
+    published: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Verification:
     """Check the round in `path`, whatever its state.
 
     models: where entrants' weights are now, if not where they entered from. rerun: so many problems of each entrant
-    whose weights are at hand are asked again. published: a hash that the organiser published, which must be one of
-    the log's.
+    whose weights are at hand are asked again. published: hashes that were published at the time: each must be one
+    of the log's, and binds everything up to its event.
 
     Never raises for a round that is damaged: the result says what is wrong.
     """
@@ -84,7 +80,10 @@ def verify(
     if not found.check("log: every line is hashed and follows the one before", lambda: _chain(path, published)):
         return found
     log = read_chain(path / "log.jsonl")
-    found.check("log: its events are in order", lambda: _order(log))
+    for each in published:
+        event = next(record["event"] for record in log if record["hash"] == each)
+        found.passed.append(f"log: the published hash {each[:16]}… binds everything up to: {event}")
+    found.check("log: its events are those of a round, in order", lambda: events_of_a_round(log))
     found.check("files: each is the one that the log names, and there are no others", lambda: _files(path, log))
     if not found.check("round.json: can be read", lambda: _manifest(path)):
         return found
@@ -112,36 +111,34 @@ def _contents(
     if any(record["event"] == "draw" for record in log):
         found.check("answers: each log is whole and is of the round's prompts", lambda: _answers(round_, log))
     _drawn(round_, log, found)
-    if rerun and opened:
-        _rerun(round_, opened, rerun, found, progress or Progress())
+    if any(record["event"] == "answered" for record in log):
+        if rerun and opened:
+            _rerun(round_, opened, rerun, found, progress or Progress())
+        asked = {entrant.name for entrant, _ in opened} if rerun else set()
+        for entrant in round_.entrants:
+            if entrant.name not in asked:
+                found.open.append(f"answers of {entrant.name}: not asked again (--rerun N, with its weights at hand)")
     return None
 
 
-def _chain(path: Path, published: str | None) -> str | None:
+def _chain(path: Path, published: Sequence[str]) -> str | None:
     records = read_chain(path / "log.jsonl")
     if not records:
         return "there is no log"
-    if published and published not in {record["hash"] for record in records}:
-        return f"the published hash {published[:16]}… is not in it: the log was written anew"
+    for each in published:
+        if each not in {record["hash"] for record in records}:
+            return f"the published hash {each[:16]}… is not in it: the log was written anew"
     return None
-
-
-def _order(log: list[Record]) -> str | None:
-    if log[0]["event"] != "new":
-        return "it does not begin with the beginning of a round"
-    stages = [ORDER[record["event"]] for record in log]
-    return "an event stands where it cannot have happened" if stages != sorted(stages) else None
 
 
 def _files(path: Path, log: list[Record]) -> str | None:
     known: dict[str, str] = {}
     for record in log:
         known |= record.get("files", {})
-    here = {
-        file.relative_to(path).as_posix()
-        for file in path.rglob("*")
-        if not file.is_dir() and file.name not in (".lock", "log.jsonl")
-    }
+    everything = [entry for entry in path.rglob("*") if entry.is_symlink() or not entry.is_dir()]
+    if links := [entry.relative_to(path).as_posix() for entry in everything if entry.is_symlink()]:
+        return f"links to elsewhere: {', '.join(sorted(links))}"
+    here = {entry.relative_to(path).as_posix() for entry in everything} - {".lock", "log.jsonl"}
     revealed = any(record["event"] == "reveal" for record in log)
     here -= set() if revealed else {name for name in here if name.startswith("organiser/")}
     # answers that are being given stand in no line of the log yet
@@ -168,6 +165,9 @@ def _entrants(round_: Round, log: list[Record]) -> str | None:
                 return f"{record['name']} is not what was committed"
             if not entrant.hosted and weights_root(entrant.files) != entrant.weights:
                 return f"the hashes of {record['name']}'s files do not make up its root"
+            ledger = round_.path / "entrants" / f"{record['name']}.ledger.json"
+            if (Ledger.load(ledger).root() if ledger.is_file() else "") != entrant.ledger:
+                return f"{record['name']}'s list of training problems is not the one that was committed"
     return None
 
 
@@ -227,10 +227,11 @@ def _drawn(round_: Round, log: list[Record], found: Verification) -> None:
         "problems: prompts, answers and nonces are those bound by the draw", lambda: _items(round_, items, keys)
     )
     if "judged" not in events:
+        found.open.append("verdicts: the round is revealed and not judged yet; `whet round reveal` goes on")
         return
     found.check("verdicts: judged anew", lambda: _verdicts(round_, log, items))
     if "report" in events and not found.failed:
-        found.check("report.json: computed anew", lambda: _report(round_))
+        found.check("report: computed anew", lambda: _report(round_))
 
 
 def _secret(round_: Round) -> str | None:
@@ -243,9 +244,11 @@ def _seals(round_: Round) -> str | None:
     for place, part in enumerate(round_.manifest.parts):
         if part.sealed:
             about = seals[str(place)]
-            source = (round_.path / about["kept"]).read_bytes().decode("utf-8", "replace")
-            if commit(bytes.fromhex(about["nonce"]), canonical([source, about["class_name"]])) != part.source:
+            if seal_of(about, (round_.path / about["kept"]).read_bytes()) != part.source:
                 return f"part {place} is another source than the manifest binds"
+            task = round_.tasks()[place]
+            if (task.name, task.version) != (about["task"], about["version"]):
+                return f"part {place} is {task.name} {task.version}, not {about['task']} {about['version']}"
     return None
 
 
@@ -266,7 +269,13 @@ def _items(round_: Round, items: list[Item], keys: Keys) -> str | None:
 
 def _verdicts(round_: Round, log: list[Record], items: list[Item]) -> str | None:
     tasks = round_.tasks()
-    for name in next(record["entrants"] for record in log if record["event"] == "judged"):
+    judged = next(record for record in log if record["event"] == "judged")
+    if judged["manifest"] != round_.manifest.id:
+        return "they are of another manifest"
+    revealed = json.loads((round_.path / "reveal.json").read_text(encoding="utf-8"))
+    if set(revealed["without"]) != {entrant.name for entrant in round_.entrants} - set(judged["entrants"]):
+        return "who gave no answers is not who is said to have given none"
+    for name in judged["entrants"]:
         answers = read_chain(round_.path / "outputs" / f"{name}.jsonl")
         logged = read_chain(round_.path / "verdicts" / f"{name}.jsonl")
         previous = START
@@ -279,18 +288,23 @@ def _verdicts(round_: Round, log: list[Record], items: list[Item]) -> str | None
 
 
 def _report(round_: Round) -> str | None:
-    logged = json.loads((round_.path / "report.json").read_text(encoding="utf-8"))
-    anew = json.loads(json.dumps(scoring.score(round_)))
-    different = [name for name in {*anew, *logged} if anew.get(name) != logged.get(name)]
-    return f"it differs in {', '.join(sorted(different))}" if different else None
+    anew = scoring.score(round_)
+    if (round_.path / "report.json").read_bytes() != json_bytes(anew):
+        logged = json.loads((round_.path / "report.json").read_text(encoding="utf-8"))
+        different = [name for name in {*anew, *logged} if json_bytes(anew.get(name)) != json_bytes(logged.get(name))]
+        return f"report.json differs in {', '.join(sorted(different)) or 'its form'}"
+    # what a figure looks like depends on fonts and the drawing library: of those the log's hash alone speaks
+    page = (round_.path / "report.html").read_text(encoding="utf-8")
+    return None if _FIGURE.sub("", page) == _FIGURE.sub("", render(anew)) else "report.html is not the report's page"
 
 
 def _rerun(
     round_: Round, opened: list[tuple[Entrant, Source]], count: int, found: Verification, progress: Progress
 ) -> None:
     exam = round_.exam()
-    step = max(1, len(exam.prompts) // count)
-    chosen = exam.prompts[::step][:count]
+    # drawn now: who forged answers could not know which ones would be asked again
+    places = sorted(secrets.SystemRandom().sample(range(len(exam.prompts)), min(count, len(exam.prompts))))
+    chosen = [exam.prompts[place] for place in places]
     for entrant, source in opened:
         path = round_.path / "outputs" / f"{entrant.name}.jsonl"
         if not path.is_file():

@@ -30,12 +30,13 @@ def links(report: dict[str, Any]) -> list[str]:
             if (overlap := row["overlap"]) and overlap["seen"]:
                 where = f"{overlap['seen']} of {overlap['of']} problems of stratum {stratum['stratum']}"
                 found.append((1, f"{name} was trained on {where}"))
-    if not report["beacon"]:
+    if report["beacon"]:
+        found.append((5, "the beacon is what the organiser typed: look whether it became known after the last entry"))
+    else:
         found.append(
             (
                 5,
-                "no public beacon entered the key: an organiser and an entrant who work together could have tried "
-                "several draws",
+                "no public beacon entered the key: an organiser who enters last could have tried several draws",
             )
         )
     if report["history"]["voided"] or report["history"]["unfinished"]:
@@ -75,6 +76,12 @@ def verdict_lines(report: dict[str, Any]) -> list[str]:
                 f"Stratum {stratum['stratum']}: {said}. {pair['after']}{note} against {pair['before']}: "
                 f"{change} points ({low} to {high}; {probability(pair['p_holm'])} after Holm; "
                 f"{stratum['n']} problems, {100 * pair['minimum_detectable']:.1f} points would have been seen)"
+            )
+    for name, change in report["reading"].items():
+        if change is not None:
+            mean, low, high = (signed(change[key]) for key in ("mean", "low", "high"))
+            lines.append(
+                f"Reading (D less E): {name} is right on {mean} points ({low} to {high}) more with the document."
             )
     return lines
 
