@@ -109,7 +109,7 @@ def test_set_power_of_equal_groups_is_about_the_level() -> None:
     assert found.set_power == pytest.approx(0.05, abs=0.045)
 
 
-@settings(deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
     ours = holm({str(i): p for i, p in enumerate(p_values)})
