@@ -76,7 +76,9 @@ PARAMS = {
 
 @pytest.mark.parametrize("params", PARAMS.values(), ids=PARAMS.keys())
 @pytest.mark.parametrize("draft", [MODEL, NEAR, STRANGER, NARROW], ids=["itself", "near", "stranger", "narrow"])
-@pytest.mark.parametrize("max_rows", [1, 3, 128])
+@pytest.mark.parametrize(
+    "max_rows", [pytest.param(1, marks=pytest.mark.slow), 3, pytest.param(128, marks=pytest.mark.slow)]
+)
 def test_answers_are_the_same_with_a_draft_model(params: SamplingParams, draft: Decoder, max_rows: int) -> None:
     plain, engine = Engine(MODEL), engine_of(400, max_rows=max_rows, proposers=[drafted(draft)])
     expected = plain.sample(ASKED, params)

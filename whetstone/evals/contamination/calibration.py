@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
+from whetstone.evals import statistics
 from whetstone.evals.statistics import LEVEL, Interval, wilson
 
 FPR = 0.05
@@ -139,10 +140,5 @@ def _resampled(values: Sequence[float], size: int) -> np.ndarray:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's adjusted p values (1979): rejecting those at most alpha keeps the chance of any false alarm at alpha."""
-    adjusted: dict[str, float] = {}
-    least = 0.0
-    for place, (name, p) in enumerate(sorted(p_values.items(), key=lambda each: each[1])):
-        least = max(least, min(1.0, p * (len(p_values) - place)))
-        adjusted[name] = least
-    return {name: adjusted[name] for name in p_values}
+    """Adjusted p values by name (`statistics.holm`)."""
+    return dict(zip(p_values, statistics.holm(list(p_values.values())), strict=True))
