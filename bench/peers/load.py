@@ -116,6 +116,12 @@ async def one_client(host: str, port: int, exchanges: list[Exchange]) -> None:
         client.exchange, client.over = exchange, loop.create_future()
         transport.write(exchange.request)
         await client.over
+        if exchange.closed and not exchange.pieces:  # the server had closed after its last answer: a new connection
+            transport, client = await loop.create_connection(Client, host, port)
+            exchange.closed = False
+            client.exchange, client.over = exchange, loop.create_future()
+            transport.write(exchange.request)
+            await client.over
         if exchange.refused:
             await asyncio.sleep(0.2)  # its reasons may come behind its head
             answer = b"".join(piece for _, piece in exchange.pieces).decode(errors="replace")
