@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+from whetstone.tasks.cursor import Cursor
 from whetstone.tasks.segments import ALTERED, MAX_TEXT, marked
 from whetstone.tasks.task import Facts, Problem, Task, Verdict
 
@@ -27,7 +28,7 @@ class ExpressionError(ValueError):
     """The text is not an expression within the caps."""
 
 
-class _Parser:
+class _Parser(Cursor):
     """Recursive descent over tokens: sum = product (+- product)*, product = atom (*/ atom)*, atom = number |
     (sum).
     """
@@ -35,47 +36,38 @@ class _Parser:
     def __init__(self, text: str) -> None:
         if len(text) > MAX_EXPRESSION:
             raise ExpressionError(f"longer than {MAX_EXPRESSION} characters")
-        self.tokens = _TOKEN.findall(text)
+        super().__init__(_TOKEN.findall(text))
         if sum(map(len, self.tokens)) != len("".join(text.split())):
             raise ExpressionError("a character that is not a digit, an operator or a bracket")
-        self.at = 0
         self.nesting = 0
         self.numbers: list[int] = []
 
     def parse(self) -> Fraction:
         value = self._sum()
-        if self.at != len(self.tokens):
-            raise ExpressionError(f"unexpected {self._peek()!r}")
+        if not self.at_end:
+            raise ExpressionError(f"unexpected {self.peek()!r}")
         return value
-
-    def _peek(self) -> str:
-        return self.tokens[self.at] if self.at < len(self.tokens) else ""
-
-    def _next(self) -> str:
-        token = self._peek()
-        self.at += 1
-        return token
 
     def _sum(self) -> Fraction:
         value = self._product()
-        while self._peek() in ("+", "-"):
-            value = value + self._product() if self._next() == "+" else value - self._product()
+        while self.peek() in ("+", "-"):
+            value = value + self._product() if self.next() == "+" else value - self._product()
         return value
 
     def _product(self) -> Fraction:
         value = self._atom()
-        while self._peek() in ("*", "/"):
-            value = value * self._atom() if self._next() == "*" else value / self._atom()
+        while self.peek() in ("*", "/"):
+            value = value * self._atom() if self.next() == "*" else value / self._atom()
         return value
 
     def _atom(self) -> Fraction:
-        token = self._next()
+        token = self.next()
         if token == "(":
             self.nesting += 1
             if self.nesting > MAX_NESTING:
                 raise ExpressionError(f"brackets nested deeper than {MAX_NESTING}")
             value = self._sum()
-            if self._next() != ")":
+            if self.next() != ")":
                 raise ExpressionError("a bracket is not closed")
             self.nesting -= 1
             return value

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from math import gcd
 from typing import Any, TypeAlias
 
+from whetstone.tasks.cursor import Cursor
 from whetstone.tasks.notation import CONSTANTS, FUNCTIONS, GREEK, FormulaError, normal, tokens_of
 
 Tree: TypeAlias = tuple[Any, ...]
@@ -121,30 +122,23 @@ def number(text: str) -> Tree:
     return ("num", top // common, bottom // common)
 
 
-class _Parser:
+class _Parser(Cursor):
     """Recursive descent: sum = product (+- product)*, product = power ((*|/)? power)*, power = atom (^ power)?."""
 
     def __init__(self, tokens: list[str]) -> None:
-        self.tokens, self.at, self.depth = tokens, 0, 0
+        super().__init__(tokens)
+        self.depth = 0
 
     def whole(self) -> Tree:
         if not self.tokens:
             raise FormulaError("an empty side")
         tree = self._sum()
-        if self.at != len(self.tokens):
-            raise FormulaError(f"unexpected {self._peek()!r}")
+        if not self.at_end:
+            raise FormulaError(f"unexpected {self.peek()!r}")
         return tree
 
-    def _peek(self) -> str:
-        return self.tokens[self.at] if self.at < len(self.tokens) else ""
-
-    def _next(self) -> str:
-        token = self._peek()
-        self.at += 1
-        return token
-
     def _expect(self, token: str) -> None:
-        if self._next() != token:
+        if self.next() != token:
             raise FormulaError(f"{token!r} is missing")
 
     def _deeper(self) -> None:
@@ -155,8 +149,8 @@ class _Parser:
     def _sum(self) -> Tree:
         self._deeper()
         terms = [self._signed(self._product)]
-        while self._peek() in ("+", "-"):
-            minus = self._next() == "-"
+        while self.peek() in ("+", "-"):
+            minus = self.next() == "-"
             term = self._product()
             terms.append(("neg", term) if minus else term)
         self.depth -= 1
@@ -164,8 +158,8 @@ class _Parser:
 
     def _signed(self, read: Callable[[], Tree]) -> Tree:
         """An optional single sign in front."""
-        if self._peek() in ("+", "-"):
-            minus = self._next() == "-"
+        if self.peek() in ("+", "-"):
+            minus = self.next() == "-"
             tree = read()
             return ("neg", tree) if minus else tree
         return read()
@@ -173,9 +167,9 @@ class _Parser:
     def _product(self) -> Tree:
         tree = self._power()
         slashed = False
-        while (token := self._peek()) and token not in ("+", "-", ")", "]", "}", "|", ","):
+        while (token := self.peek()) and token not in ("+", "-", ")", "]", "}", "|", ","):
             if token in ("*", "/"):
-                self._next()
+                self.next()
                 right = self._signed(self._power)
                 tree = ("mul", tree, right) if token == "*" else ("div", tree, right)
                 slashed = token == "/"
@@ -192,9 +186,9 @@ class _Parser:
 
     def _power(self) -> Tree:
         base = self._postfix()
-        if self._peek() != "^":
+        if self.peek() != "^":
             return base
-        self._next()
+        self.next()
         self._deeper()
         exponent = self._signed(self._power)
         self.depth -= 1
@@ -202,15 +196,15 @@ class _Parser:
 
     def _postfix(self) -> Tree:
         tree = self._atom()
-        while self._peek() in ("!", "@"):
-            sign = self._next()
+        while self.peek() in ("!", "@"):
+            sign = self.next()
             tree = ("fact", tree) if sign == "!" else ("mul", tree, ("div", ("const", "pi"), ("num", 180, 1)))
-            if self._peek() == "!":
+            if self.peek() == "!":
                 raise FormulaError("a double factorial")
         return tree
 
     def _atom(self) -> Tree:
-        token = self._next()
+        token = self.next()
         if token and (token[0].isdigit() or (token[0] == "." and len(token) > 1)):
             return number(token)
         if token in ("(", "[", "{"):
@@ -233,9 +227,9 @@ class _Parser:
 
     def _argument(self) -> Tree:
         r"""An argument of \frac: {..}, a single digit or a single letter; \frac12 is one half."""
-        token = self._peek()
+        token = self.peek()
         if token == "{":
-            self._next()
+            self.next()
             tree = self._sum()
             self._expect("}")
             return tree
@@ -245,29 +239,29 @@ class _Parser:
         return self._atom()
 
     def _subscript(self) -> str:
-        if self._peek() != "_":
+        if self.peek() != "_":
             return ""
-        self._next()
-        token = self._next()
+        self.next()
+        token = self.next()
         if token == "{":
-            token = self._next()
+            token = self.next()
             self._expect("}")
         if not token.isalnum() or len(token) > 4:
             raise FormulaError("a subscript that is not short and plain")
         return f"_{token}"
 
     def _call(self, name: str) -> Tree:
-        if name == "sqrt" and self._peek() == "[":
-            self._next()
+        if name == "sqrt" and self.peek() == "[":
+            self.next()
             index = self._atom()
             self._expect("]")
             if index[0] != "num" or index[2] != 1 or not 2 <= index[1] <= 100:
                 raise FormulaError("a root whose index is not a number from 2 to 100")
             return ("root", self._argument(), index[1])
-        base = self._base() if name == "log" and self._peek() == "_" else None
+        base = self._base() if name == "log" and self.peek() == "_" else None
         exponent = None
-        if self._peek() == "^":
-            self._next()
+        if self.peek() == "^":
+            self.next()
             exponent = self._signed(self._postfix)
         tree = self._applied(name)
         if base is not None:
@@ -281,21 +275,21 @@ class _Parser:
         return ("pow", tree, exponent)
 
     def _base(self) -> Tree:
-        self._next()
+        self.next()
         return self._argument()
 
     def _applied(self, name: str) -> Tree:
         """The function on its argument: brackets, or what stands right behind it up to the next function or sign."""
         self._deeper()
-        if self._peek() in ("(", "{", "|", "[") or name == "sqrt":
+        if self.peek() in ("(", "{", "|", "[") or name == "sqrt":
             argument = self._atom()
         else:
             argument = self._power()
-            while (token := self._peek()) and (token in GREEK or token in CONSTANTS or token.isalpha()):
+            while (token := self.peek()) and (token in GREEK or token in CONSTANTS or token.isalpha()):
                 if token in FUNCTIONS:
                     break
                 argument = ("mul", argument, self._power())
-            if self._peek() in ("/", "*"):
+            if self.peek() in ("/", "*"):
                 raise FormulaError("sin x/2 may be sin(x/2) or (sin x)/2")
         self.depth -= 1
         if name == "sqrt":
