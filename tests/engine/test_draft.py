@@ -12,9 +12,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.test_scheduling import MODEL, STOP, Alternating, Heard, engine_of, requests, same_logprobs
+from tests.engine.test_scheduling import (
+    MODEL,
+    STOP,
+    Alternating,
+    Heard,
+    driven,
+    each_got_its_own_answer,
+    engine_of,
+    requests,
+    same_logprobs,
+)
 from tests.tiny import tiny_config, tiny_model, tiny_tokenizer
-from whetstone.engine.branch import Job
 from whetstone.engine.draft import Draft, require_same_tokens
 from whetstone.engine.engine import Engine
 from whetstone.engine.protocol import Completion, Request, SamplingParams
@@ -160,33 +169,13 @@ def test_any_schedule_gives_each_request_its_own_answer(  # type: ignore[no-unty
     draft = drafted(draft, chance.randrange(1, 7), draft_blocks, max_rows=chance.choice([1, 3, 128]), chunk=chunk + 1)
     proposers: list[Proposer] = [draft, Lookup()] if lookup else [draft]
     engine = engine_of(blocks, chunk=chunk, max_rows=max_rows, proposers=proposers)
-    heard: list[tuple[Heard, Request, SamplingParams, Job]] = []
-    cancelled: set[int] = set()
-    for (request, params), pause in arrivals:
-        if chance.random() < 0.3:
-            params = replace(params, constraint=Alternating())
-        listener = Heard()
-        heard.append((listener, request, params, engine.add(request, params, listener)))
-        for _ in range(pause):
-            engine.step()
-        if chance.random() < 0.15:
-            place = chance.randrange(len(heard))
-            cancelled.add(place)
-            engine.cancel(heard[place][3])
-    for _ in range(3000):
-        if not engine.step():
-            break
-    assert engine.idle and engine.pool.used == 0
+
+    def sometimes_constrained(params: SamplingParams) -> SamplingParams:
+        return replace(params, constraint=Alternating()) if chance.random() < 0.3 else params
+
+    asked = driven(engine, arrivals, chance, sometimes_constrained)
     assert draft.stepper.scheduler.idle and draft.stepper.pool.used == 0 and not draft._shadows
-    for place, (listener, request, params, _job) in enumerate(heard):
-        for member, seed in enumerate(request.seeds):
-            completion = listener.done[member]
-            [[alone]] = Engine(MODEL).sample([Request(request.prompt_ids, (seed,))], params)
-            if completion.finish == "cancelled":
-                assert place in cancelled and completion.ids == alone.ids[: len(completion.ids)]
-            else:
-                assert (completion.ids, completion.finish) == (alone.ids, alone.finish)
-                assert same_logprobs(completion, alone)
+    each_got_its_own_answer(asked)
 
 
 def test_shadows_follow_a_target_that_is_pushed_out() -> None:

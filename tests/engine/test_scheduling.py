@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from random import Random
 
 import numpy as np
 import pytest
@@ -69,6 +71,56 @@ def requests(draw: st.DrawFn) -> tuple[Request, SamplingParams]:
     return Request((*range(20, 20 + opening), *own), tuple(seeds)), params
 
 
+@dataclass
+class Asked:
+    """A request of a schedule, and what came of it."""
+
+    listener: Heard
+    request: Request
+    params: SamplingParams
+    job: Job
+    cancelled: bool = False
+
+
+def driven(
+    engine: Engine,
+    arrivals: Sequence[tuple[tuple[Request, SamplingParams], int]],
+    chance: Random,
+    change: Callable[[SamplingParams], SamplingParams] = lambda params: params,
+) -> list[Asked]:
+    """Requests that arrive with pauses of so many steps between them, some cancelled under way, until all is done."""
+    asked: list[Asked] = []
+    for (request, plain), pause in arrivals:
+        params, listener = change(plain), Heard()
+        asked.append(Asked(listener, request, params, engine.add(request, params, listener)))
+        for _ in range(pause):
+            engine.step()
+        if chance.random() < 0.15:
+            given_up = asked[chance.randrange(len(asked))]
+            given_up.cancelled = True
+            engine.cancel(given_up.job)
+    for _ in range(3000):
+        if not engine.step():
+            break
+    assert engine.idle and engine.pool.used == 0
+    return asked
+
+
+def each_got_its_own_answer(asked: Sequence[Asked]) -> None:
+    """What a request gets alone, it gets in any company; cancelled, it gets the beginning of that."""
+    for each in asked:
+        assert sorted(each.listener.done) == list(range(len(each.request.seeds)))
+        for member, seed in enumerate(each.request.seeds):
+            completion = each.listener.done[member]
+            assert tuple(each.listener.tokens.get(member, ())) == completion.ids
+            [[alone]] = Engine(MODEL).sample([Request(each.request.prompt_ids, (seed,))], each.params)
+            if completion.finish == "cancelled":
+                assert each.cancelled and completion.ids == alone.ids[: len(completion.ids)]
+            else:
+                assert (completion.ids, completion.finish) == (alone.ids, alone.finish)
+                assert same_logprobs(completion, alone)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(requests(), st.integers(0, 6)), min_size=1, max_size=7),
@@ -80,32 +132,7 @@ def requests(draw: st.DrawFn) -> tuple[Request, SamplingParams]:
 )
 def test_any_schedule_gives_each_request_its_own_answer(arrivals, blocks, chunk, max_rows, guess, chance) -> None:  # type: ignore[no-untyped-def]
     engine = engine_of(blocks, chunk=chunk, max_rows=max_rows, proposers=[Lookup()] if guess else [])
-    heard: list[tuple[Heard, Request, SamplingParams, Job]] = []
-    cancelled: set[int] = set()
-    for (request, params), pause in arrivals:
-        listener = Heard()
-        heard.append((listener, request, params, engine.add(request, params, listener)))
-        for _ in range(pause):
-            engine.step()
-        if chance.random() < 0.15:
-            place = chance.randrange(len(heard))
-            cancelled.add(place)
-            engine.cancel(heard[place][3])
-    for _ in range(3000):
-        if not engine.step():
-            break
-    assert engine.idle and engine.pool.used == 0
-    for place, (listener, request, params, _job) in enumerate(heard):
-        assert sorted(listener.done) == list(range(len(request.seeds)))
-        for member, seed in enumerate(request.seeds):
-            completion = listener.done[member]
-            assert tuple(listener.tokens.get(member, ())) == completion.ids
-            [[alone]] = Engine(MODEL).sample([Request(request.prompt_ids, (seed,))], params)
-            if completion.finish == "cancelled":
-                assert place in cancelled and completion.ids == alone.ids[: len(completion.ids)]
-            else:
-                assert (completion.ids, completion.finish) == (alone.ids, alone.finish)
-                assert same_logprobs(completion, alone)
+    each_got_its_own_answer(driven(engine, arrivals, chance))
 
 
 def test_the_first_to_come_is_the_first_to_finish_its_prompt() -> None:
