@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +27,7 @@ from whetstone.runs.stages import Stages
 from whetstone.sharpen import html
 from whetstone.sharpen.assemble import Results, Twin, assemble
 from whetstone.sharpen.examination import TEMPERATURES, TRIAL_SAMPLES, Examination, Keys
+from whetstone.sharpen.interrupt import first_ctrl_c
 from whetstone.sharpen.origin import about_model, first_day
 from whetstone.sharpen.plan import OVERHEAD, Budget, Plan, minutes_up, plan_steps, seconds_ahead
 from whetstone.sharpen.settings import Settings
@@ -73,7 +71,7 @@ class Sharpening:
         self._note_origin(loaded)
         results = self._before(loaded)
         self.plan = plan = self._plan(loaded)
-        with self._ctrl_c() as asked:
+        with first_ctrl_c(self.progress.message) as asked:
             run = self._train(loaded, "train", self.directory.path, task_reward, plan.steps, asked)
             trained = {"totals": run.totals, "ledger_root": run.ledger.root(), "trained_on": len(run.ledger)}
             shared = sum(identity in run.ledger for identity in results.before.ids)
@@ -307,7 +305,7 @@ class Sharpening:
             loaded = self.load()
             start = self._time_left()
             keep = plan.reserve + (start or 0.0) * (to_come - 1) / to_come
-            with self._ctrl_c() as asked:
+            with first_ctrl_c(self.progress.message) as asked:
 
                 def stop() -> bool:
                     left = self._time_left()
@@ -353,26 +351,6 @@ class Sharpening:
         page = html.render(report, read(self.directory.metrics), read(twin) if twin.is_file() else [])
         atomic_write_text(self.directory.report_html, page)
         return report
-
-    @contextmanager
-    def _ctrl_c(self) -> Iterator[Callable[[], bool]]:
-        """Within the block the first Ctrl-C lets the step finish; the second one ends the process as usual."""
-        asked = threading.Event()
-        if threading.current_thread() is not threading.main_thread():
-            yield asked.is_set
-            return
-        usual = signal.getsignal(signal.SIGINT)
-
-        def handler(number: int, frame: Any) -> None:
-            asked.set()
-            self.progress.message("finishing this step, then saving; press Ctrl-C again to stop at once")
-            signal.signal(signal.SIGINT, usual)
-
-        signal.signal(signal.SIGINT, handler)
-        try:
-            yield asked.is_set
-        finally:
-            signal.signal(signal.SIGINT, usual)
 
 
 def _stage_of(control: Control) -> str:
