@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,9 +29,6 @@ CREATE INDEX IF NOT EXISTS looks_by_weights ON looks (weights, task);
 CREATE TABLE IF NOT EXISTS rounds (
     id TEXT PRIMARY KEY, title TEXT NOT NULL, created TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
     head TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS results (
-    round TEXT NOT NULL, entrant TEXT NOT NULL, weights TEXT NOT NULL, stratum TEXT NOT NULL, mean REAL NOT NULL,
-    low REAL NOT NULL, high REAL NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (round, entrant, stratum));
 CREATE TABLE IF NOT EXISTS retired (id TEXT NOT NULL, round TEXT NOT NULL, PRIMARY KEY (id, round));
 """
 WAIT = 10.0  # seconds that a writer waits for another one
@@ -106,13 +103,6 @@ class History:
         with self._writing() as base:
             base.executemany("INSERT OR IGNORE INTO retired VALUES (?,?)", [(each, manifest.id) for each in ids])
 
-    def add_results(self, round_id: str, rows: Iterable[tuple[str, str, str, float, float, float, int]]) -> None:
-        """(entrant, weights, stratum, mean, low, high, n) of a revealed round, for the board."""
-        with self._writing() as base:
-            base.executemany(
-                "INSERT OR REPLACE INTO results VALUES (?,?,?,?,?,?,?,?)", [(round_id, *row) for row in rows]
-            )
-
     def facts(self, round_id: str, ids: Sequence[str]) -> dict[str, Any]:
         """What a report says about the past: rounds begun and voided here, and how many problems were used before."""
         others = self._ask("SELECT state FROM rounds WHERE id != ?", (round_id,))
@@ -132,12 +122,9 @@ class History:
         return [dict(zip(names, row, strict=True)) for row in found]
 
     def _set_round(self, manifest: Manifest, state: str, reason: str, head: str) -> None:
-        m = manifest
+        row = (manifest.id, manifest.title, manifest.created, state, reason, head)
         with self._writing() as base:
-            base.execute(
-                "INSERT OR REPLACE INTO rounds VALUES (?,?,?,?,?,?)",
-                (m.id, m.title, m.created, state, reason, head),
-            )
+            base.execute("INSERT OR REPLACE INTO rounds VALUES (?,?,?,?,?,?)", row)
 
     def _ask(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if not self.path.is_file():

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from whetstone.errors import UsageError
-from whetstone.files import atomic_write_json
+from whetstone.files import atomic_write_bytes, json_bytes
 from whetstone.tasks.task import Problem
 
 
@@ -45,7 +45,11 @@ class Ledger:
 
     def save(self, path: str | Path) -> None:
         """Write atomically: a crash leaves the old file or the new one, never half a file."""
-        atomic_write_json(Path(path), {"root": self.root(), "ids": sorted(self._ids)})
+        atomic_write_bytes(Path(path), self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """What `save` writes."""
+        return json_bytes({"root": self.root(), "ids": sorted(self._ids)})
 
     @classmethod
     def load(cls, path: str | Path) -> Ledger:

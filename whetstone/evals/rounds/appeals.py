@@ -26,7 +26,7 @@ def blind(round_: Round, place: int) -> list[str]:
     if not 0 <= place < len(items):
         raise UsageError(f"there is no problem {place} in this round: it has {len(items)}")
     verdicts: dict[str, set[str]] = defaultdict(set)
-    for name in next(record["entrants"] for record in round_.log if record["event"] == "judged"):
+    for name in round_.judged["entrants"]:
         answers = read_chain(round_.path / "outputs" / f"{name}.jsonl")[place]["answers"]
         judged = read_chain(round_.path / "verdicts" / f"{name}.jsonl")[place]["verdicts"]
         for answer, verdict in zip(answers, judged, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import tomllib
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ DECIDING = (
 # lies beside a checkpoint's weights and answers nothing, as long as no index calls it weights
 TRAINER_STATE = {"optimizer.safetensors", "state.json", "ledger.json"}
 INDEX = "model.safetensors.index.json"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -76,16 +78,18 @@ class Entrant:
 
 
 def commit_entrant(
-    name: str, model: str, *, declared: dict[str, list[int]] | None, looks: int, control: str, served: str | None
+    name: str, model: str, *, declared: dict[str, list[int]] | None, control: str, served: str | None
 ) -> tuple[Entrant, Ledger]:
-    """Read what the model is made of. Raises UsageError for a model that is not there or cannot be hashed."""
+    """Read what the model is made of; its `looks` are counted by its weights, which only then are known.
+
+    Raises UsageError for a model that is not there or cannot be hashed."""
     about: dict[str, Any] = {
         "name": name,
         "model": model
         if is_endpoint(model) or model.startswith("hf:") or not Path(model).exists()
         else Path(model).as_posix(),
         "control": control,
-        "looks": looks,
+        "looks": 0,
         "nonce": secrets.token_hex(32),
     }
     if is_endpoint(model):
@@ -151,6 +155,21 @@ def parse_declared(texts: Sequence[str]) -> dict[str, list[int]] | None:
             raise UsageError(f"cannot read {text!r}: write TASK:LEVEL, TASK:FIRST-LAST, or none")
         declared.setdefault(task, []).extend(range(int(first), int(last or first) + 1))
     return {task: sorted(set(levels)) for task, levels in declared.items()}
+
+
+def require_name(name: str) -> str:
+    """The name, if files can be called by it and by no other. Raises UsageError."""
+    if not NAME.fullmatch(name) or name.endswith(".ledger"):
+        raise UsageError(f"{name!r} is no name for an entrant: letters, digits, . _ - (40 at most); give --name")
+    return name
+
+
+def name_for(model: str) -> str:
+    """runs/first/checkpoint is called "first"; a folder or a file goes by its name."""
+    parts = [part for part in re.split(r"[/:]", model.removesuffix(".gguf")) if part]
+    if len(parts) > 1 and parts[-1] == "checkpoint":
+        parts.pop()
+    return re.sub(r"[^A-Za-z0-9._-]", "-", parts[-1] if parts else "model")[:40]
 
 
 def _ledger(folder: Path) -> Ledger:

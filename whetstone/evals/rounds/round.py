@@ -7,10 +7,10 @@ what happened; it holds the sha256 of every other file, so its last hash, publis
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from whetstone.evals.rounds.draw import (
     lines,
     open_tasks,
 )
-from whetstone.evals.rounds.entrants import Entrant, commit_entrant, model_files, weights_root
+from whetstone.evals.rounds.entrants import Entrant, commit_entrant, model_files, name_for, require_name, weights_root
 from whetstone.evals.rounds.hashing import digest
 from whetstone.evals.rounds.judging import ACTIONS, judge_answers
 from whetstone.evals.rounds.manifest import Manifest, Part
@@ -39,8 +39,6 @@ from whetstone.files import atomic_write_bytes, atomic_write_json, atomic_write_
 from whetstone.runs.lock import locked
 from whetstone.runs.progress import Progress
 from whetstone.tasks.task import Task
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 
 class Round:
@@ -69,10 +67,8 @@ class Round:
         book = history or History.open()
         book.begun(manifest)
         with locked(path):
-            data = {"round.json": manifest.to_bytes()} | {name: (path / name).read_bytes() for name in files}
-            for name, content in data.items():
-                atomic_write_bytes(path / name, content)
-            hashes = {name: digest(content) for name, content in data.items()}
+            atomic_write_bytes(path / "round.json", manifest.to_bytes())
+            hashes = {name: digest((path / name).read_bytes()) for name in ("round.json", *files)}
             append(path / "log.jsonl", [], [{"event": "new", "time": _now(), "files": hashes}])
         return cls(path, book)
 
@@ -125,21 +121,18 @@ class Round:
 
         Raises UsageError when the round is drawn already, for a name that is taken, or a model that cannot be read.
         """
-        name = name or _name_for(model)
-        if not NAME.fullmatch(name) or name.endswith(".ledger"):
-            raise UsageError(f"{name!r} is no name for an entrant: letters, digits, . _ - (40 at most); give --name")
+        name = require_name(name or name_for(model))
         with self._writing():
             self._require("open", "enter")
             if name.casefold() in {record["name"].casefold() for record in self._events("enter")}:
                 raise UsageError(f"there is an entrant {name} already: choose another --name")
-            entrant, ledger = commit_entrant(name, model, declared=declared, looks=0, control=control, served=served)
+            entrant, ledger = commit_entrant(name, model, declared=declared, control=control, served=served)
             tasks = [part.task for part in self.manifest.parts if not part.sealed]
             looks = self.history.looks(entrant.weights, tasks)
-            entrant = Entrant(**(vars(entrant) | {"looks": looks}))
+            entrant = replace(entrant, looks=looks)
             files = {f"entrants/{name}.json": entrant.to_bytes()}
             if len(ledger):
-                ledger.save(self.path / "entrants" / f"{name}.ledger.json")
-                files[f"entrants/{name}.ledger.json"] = (self.path / "entrants" / f"{name}.ledger.json").read_bytes()
+                files[f"entrants/{name}.ledger.json"] = ledger.to_bytes()
             self._record("enter", files, name=name, commitment=entrant.commitment())
         return entrant
 
@@ -207,9 +200,8 @@ class Round:
 
     def exam(self) -> Exam:
         """What every entrant is asked."""
-        drawn = json.loads((self.path / "draw.json").read_text(encoding="utf-8"))
         m = self.manifest
-        return Exam.read(self.path / "prompts.jsonl", m.samples, m.temperature, drawn["sampling"], m.today)
+        return Exam.read(self.path / "prompts.jsonl", m.samples, m.temperature, self.drawn["sampling"], m.today)
 
     def reveal(self, progress: Progress, without: Sequence[str] = ()) -> dict[str, Any]:
         """Open the secret, judge all answers, write the report; returns it.
@@ -279,8 +271,26 @@ class Round:
 
     def items(self) -> list[Item]:
         """All problems with their answers, made anew from the secret: the organiser's, or the revealed one."""
-        drawn = json.loads((self.path / "draw.json").read_text(encoding="utf-8"))
-        return self.redraw(drawn["beacon"])[0]
+        return self.redraw(self.drawn["beacon"])[0]
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """draw.json, of a round that is drawn."""
+        return self._json("draw.json")
+
+    @property
+    def without(self) -> list[str]:
+        """Who gave no answers in time, of a round that is revealed."""
+        return list(self._json("reveal.json")["without"])
+
+    @property
+    def judged(self) -> Record:
+        """The log's line of the verdicts, of a round that is judged."""
+        return self._events("judged")[0]
+
+    def _json(self, name: str) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        return told
 
     def secret(self) -> Secret:
         """The organiser's. Raises UsageError where it is not at hand."""
@@ -386,11 +396,3 @@ class Round:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _name_for(model: str) -> str:
-    """runs/first/checkpoint is called "first"; a folder or a file goes by its name."""
-    parts = [part for part in re.split(r"[/:]", model.removesuffix(".gguf")) if part]
-    if len(parts) > 1 and parts[-1] == "checkpoint":
-        parts.pop()
-    return re.sub(r"[^A-Za-z0-9._-]", "-", parts[-1] if parts else "model")[:40]

@@ -70,19 +70,17 @@ def score(round_: Round) -> dict[str, Any]:
     read = [item for item in items if parts[item.part].stratum == "D"]
     guessed = [item for item in items if parts[item.part].stratum == "E"]
     m = round_.manifest
-    revealed = json.loads((round_.path / "reveal.json").read_text(encoding="utf-8"))
-    drawn = json.loads((round_.path / "draw.json").read_text(encoding="utf-8"))
     report: dict[str, Any] = {
         "kind": "round",
         "round": m.id,
         "title": m.title,
         "created": m.created,
-        "judged": next(record["hash"] for record in round_.log if record["event"] == "judged"),
+        "judged": round_.judged["hash"],
         "decoding": {"samples": m.samples, "temperature": m.temperature, "style": m.style},
         "whetstone": m.whetstone,
         "commit": m.commit,
-        "beacon": drawn["beacon"],
-        "without": revealed["without"],
+        "beacon": round_.drawn["beacon"],
+        "without": round_.without,
         "history": json.loads((round_.path / "history.json").read_text(encoding="utf-8")),
         "decisions": [vars(decision) for decision in decided],
         "entrants": [_about(sheet.entrant) for sheet in sheets],
@@ -106,8 +104,7 @@ def _reading(sheet: Sheet, read: Sequence[Item], guessed: Sequence[Item]) -> dic
 
 def judged_entrants(round_: Round) -> list[Entrant]:
     """Those whose answers were judged: all but who gave none in time."""
-    names = next(record["entrants"] for record in round_.log if record["event"] == "judged")
-    return [entrant for entrant in round_.entrants if entrant.name in names]
+    return [entrant for entrant in round_.entrants if entrant.name in round_.judged["entrants"]]
 
 
 def sheet_of(round_: Round, entrant: Entrant, items: Sequence[Item], tasks: Sequence[Task], ruled: Rulings) -> Sheet:

@@ -218,9 +218,8 @@ def _drawn(round_: Round, log: list[Record], found: Verification) -> None:
     if not found.check("secret: the one that was committed", lambda: _secret(round_)):
         return
     found.check("sealed tasks: the sources that were committed", lambda: _seals(round_))
-    drawn = json.loads((round_.path / "draw.json").read_text(encoding="utf-8"))
     made: list[tuple[list[Item], Keys]] = []
-    if not found.check("problems: made anew from the key", lambda: made.append(round_.redraw(drawn["beacon"]))):
+    if not found.check("problems: made anew from the key", lambda: made.append(round_.redraw(round_.drawn["beacon"]))):
         return
     items, keys = made[0]
     found.check(
@@ -229,7 +228,7 @@ def _drawn(round_: Round, log: list[Record], found: Verification) -> None:
     if "judged" not in events:
         found.open.append("verdicts: the round is revealed and not judged yet; `whet round reveal` goes on")
         return
-    found.check("verdicts: judged anew", lambda: _verdicts(round_, log, items))
+    found.check("verdicts: judged anew", lambda: _verdicts(round_, items))
     if "report" in events and not found.failed:
         found.check("report: computed anew", lambda: _report(round_))
 
@@ -253,7 +252,7 @@ def _seals(round_: Round) -> str | None:
 
 
 def _items(round_: Round, items: list[Item], keys: Keys) -> str | None:
-    drawn = json.loads((round_.path / "draw.json").read_text(encoding="utf-8"))
+    drawn = round_.drawn
     commitments = {entrant.name: entrant.commitment() for entrant in round_.entrants}
     anew: dict[str, Any] = draw_record(items, keys, commitments, drawn["beacon"])
     if different := [name for name in {*anew, *drawn} if anew.get(name) != drawn.get(name)]:
@@ -267,13 +266,12 @@ def _items(round_: Round, items: list[Item], keys: Keys) -> str | None:
     return None
 
 
-def _verdicts(round_: Round, log: list[Record], items: list[Item]) -> str | None:
+def _verdicts(round_: Round, items: list[Item]) -> str | None:
     tasks = round_.tasks()
-    judged = next(record for record in log if record["event"] == "judged")
+    judged = round_.judged
     if judged["manifest"] != round_.manifest.id:
         return "they are of another manifest"
-    revealed = json.loads((round_.path / "reveal.json").read_text(encoding="utf-8"))
-    if set(revealed["without"]) != {entrant.name for entrant in round_.entrants} - set(judged["entrants"]):
+    if set(round_.without) != {entrant.name for entrant in round_.entrants} - set(judged["entrants"]):
         return "who gave no answers is not who is said to have given none"
     for name in judged["entrants"]:
         answers = read_chain(round_.path / "outputs" / f"{name}.jsonl")
