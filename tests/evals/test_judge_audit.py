@@ -19,7 +19,7 @@ class Careless(Task):
         number = int.from_bytes(seed[:4], "big") % 1000
         return Problem(f"What is {number} + {level}?", {"gold": str(number + level)})
     def check(self, problem, text):
-        if "\\u0664" in text:
+        if any("\\u0660" <= letter <= "\\u0669" for letter in text):
             raise ValueError("digits")
         return problem.facts["gold"] in text
     def answer(self, problem):
