@@ -12,6 +12,7 @@ from typing import Any
 
 from whetstone.engine.protocol import Progress, SamplingParams
 from whetstone.engine.rollout import Answers, Questioner
+from whetstone.engine.selection import select
 from whetstone.errors import WorkFailed
 from whetstone.evals.statistics import Interval, accuracy_interval, compare, pass_at_k_curve
 from whetstone.tasks.keys import problem_seed
@@ -144,11 +145,6 @@ def vote(pool: Measurement, task: Task) -> Scores:
     """
     scores = []
     for texts, verdicts in zip(pool.texts, pool.verdicts, strict=True):
-        answers = [task.final_answer(text) for text in texts]
-        votes = Counter(answer for answer in answers if answer is not None)
-        if not votes:
-            scores.append(0)
-            continue
-        winner = votes.most_common(1)[0][0]
-        scores.append(int(verdicts[answers.index(winner)] == Verdict.RIGHT))
+        chosen = select("majority", [task.final_answer(text) for text in texts])
+        scores.append(int(chosen is not None and verdicts[chosen] == Verdict.RIGHT))
     return Scores(pool.ids, scores, pool.clusters)

@@ -134,6 +134,7 @@ class Countdown(Task):
     levels = (1, 2, 3, 4)
     instruction = "Reply with the expression only."
     max_new_tokens = 48
+    verifiable = True
 
     def sample(self, seed: bytes, level: int) -> Problem:
         rng = random.Random(seed)

@@ -118,6 +118,7 @@ class Task(ABC):
     stratum: str = "A"  # which stratum of a round asks it unless the round says otherwise (docs/rounds.md)
     siblings: int = 1  # how many problems in a row of a stream share a source, at most 256; see keys.Stream
     needs_code_execution: bool = False  # whether `check` wants to run code that a model wrote: refused (see `judge`)
+    verifiable: bool = False  # `check` needs only what the question says, and is easier than answering (countdown)
     last_error: str = ""  # why the most recent verdict was ERROR or TIMEOUT
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -13,6 +13,7 @@ from statistics import fmean
 
 from whetstone.engine.protocol import SamplingParams
 from whetstone.engine.rollout import Answers, Questioner
+from whetstone.engine.selection import advantages
 from whetstone.tasks.keys import problem_seed
 from whetstone.tasks.task import Problem, Verdict
 from whetstone.training.rewards import Reward
@@ -31,19 +32,18 @@ class Group:
         return len(set(self.rewards)) > 1
 
     def rows(self, every: bool = False) -> list[Row]:
-        """Rows with the mean-centred reward as every token's advantage (no division by the deviation: Dr. GRPO,
-        arXiv 2503.20783). An answer without advantage teaches nothing and is left out, unless `every` is asked for."""
-        mean = fmean(self.rewards)
+        """Rows with the answer's advantage on every token. One without advantage teaches nothing and is left out,
+        unless `every` is asked for."""
         return [
             Row(
                 prompt_ids=self.answers.prompt_ids,
                 ids=completion.ids,
-                rl=(reward - mean,) * len(completion.ids),
+                rl=(advantage,) * len(completion.ids),
                 ce=(0.0,) * len(completion.ids),
                 logprobs=completion.logprobs,
             )
-            for completion, reward in zip(self.answers.completions, self.rewards, strict=True)
-            if every or reward != mean
+            for completion, advantage in zip(self.answers.completions, advantages(self.rewards), strict=True)
+            if every or advantage != 0
         ]
 
 

@@ -1,0 +1,50 @@
+"""What answering costs: every token that went through a model, every second, and the arithmetic behind both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from whetstone.models.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Costs of answering one question, or a sum of such.
+
+    prompt_tokens: computed for prompts, a prefix that this question had before counted once; cached_tokens: asked
+    again and found. written_tokens: sampled, kept or not. verifier_tokens: through a verifier's model. seconds: of the
+    time that batches took, the share of this question's tokens. waited: seconds for this question alone would be more;
+    `rounds` counts how often it had to wait for a model. flops: with attention, verifier included; 0 when the model is
+    not known. failed: completions that never came (refused, timeout, error).
+    """
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    written_tokens: int = 0
+    verifier_tokens: int = 0
+    completions: int = 0
+    failed: int = 0
+    rounds: int = 0
+    seconds: float = 0.0
+    flops: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    @property
+    def tokens(self) -> int:
+        """Every token that was computed."""
+        return self.prompt_tokens + self.written_tokens + self.verifier_tokens
+
+
+def weights_read(config: ModelConfig) -> int:
+    """Weights that a token is multiplied with (the embedding's row is looked up, not multiplied; the head is)."""
+    attention = config.width * config.head_dim * (2 * config.heads + 2 * config.kv_heads)
+    return config.layers * (attention + 3 * config.width * config.channel_width) + config.vocab_size * config.width
+
+
+def flops(config: ModelConfig, tokens: int, context: int) -> float:
+    """Floating-point operations of computing `tokens` tokens behind `context` others: 2 per weight, and 4 per layer,
+    head channel and token attended to (scores and values; Kaplan et al. 2020, table 1, with the causal mean)."""
+    attended = tokens * (context + (tokens + 1) / 2)
+    return 2.0 * weights_read(config) * tokens + 4.0 * config.layers * config.heads * config.head_dim * attended
