@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from whetstone.engine.strategies.adaptive import Agreement, Allocation
+from whetstone.engine.strategies.calculator import Calculator
+from whetstone.engine.strategies.confident import Confident
 from whetstone.engine.strategies.parallel import Greedy, Parallel
+from whetstone.engine.strategies.revise import Revision
+from whetstone.engine.strategies.stopping import MOST_SAMPLES, NEVER, safe_threshold
 from whetstone.engine.strategies.strategy import Strategy, Verifier
+from whetstone.engine.strategies.thinking import Thinking
 from whetstone.errors import UsageError
 
 DEFAULT_TEMPERATURE = 1.0  # what a pool is drawn at, so that all methods can share it
@@ -55,6 +61,13 @@ class Options:
         if not low <= value <= high:
             raise UsageError(f"{self.method}: {name} must be a number from {low:g} to {high:g}, not {raw!r}")
         return value
+
+    def whole(self, name: str, default: int, low: int, high: int) -> int:
+        """Raises UsageError for no whole number, or one outside."""
+        value = self.number(name, default, low, high)
+        if value != int(value):
+            raise UsageError(f"{self.method}: {name} must be a whole number, not {value:g}")
+        return int(value)
 
     def temperature(self) -> float:
         return self.number("t", DEFAULT_TEMPERATURE, 0.01, 100)
@@ -103,12 +116,63 @@ def _prompts(name: str, number: int, options: Options, tools: Tools) -> Strategy
     return Parallel(name, number, "majority", options.temperature(), wordings=wordings)
 
 
+def _samples(options: Options) -> tuple[float, int]:
+    """Temperature and number of answers of a method that writes one, greedily, unless it is told otherwise."""
+    samples = options.whole("samples", 1, 1, MOST)
+    return options.temperature() if samples > 1 else options.number("t", 0.0, 0, 100), samples
+
+
+def _think(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+    return Thinking(name, number, options.whole("min", 0, 0, number), 0, *_samples(options))
+
+
+def _wait(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+    return Thinking(name, options.whole("max", 512, 1, MOST), 0, number, *_samples(options))
+
+
+def _calculator(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+    return Calculator(name, number, *_samples(options))
+
+
+def _revise(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+    take = options.text("take", "last")
+    if take not in ("last", "majority"):
+        raise UsageError(f"revise: take must be last or majority, not {take!r}")
+    return Revision(name, number, "last" if take == "last" else "majority", options.number("t", 0.0, 0, 100))
+
+
+def _agree(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+    threshold = safe_threshold(number, options.number("loss", 0.05, 0, 1))
+    threshold = options.number("threshold", threshold, 0.5, NEVER)
+    return Agreement(name, number, threshold, options.temperature(), options.whole("wave", 1, 1, MOST))
+
+
+def _confident(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+    threshold, loss = options.number("threshold", 0.99, 0.5, NEVER), options.number("loss", 0.05, 0, 1)
+    window = options.whole("window", 16, 1, MOST)
+    return Confident(name, number, threshold, loss, window, options.temperature(), options.whole("wave", 1, 1, MOST))
+
+
+def _allocate(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+    most = options.whole("most", min(4 * number, MOST_SAMPLES), number, MOST_SAMPLES)
+    threshold = options.number("threshold", 0.0, 0.5, NEVER)
+    free = Allocation(name, number, most, options.temperature())
+    return replace(free.rule(threshold), name=name) if threshold else free
+
+
 METHODS: dict[str, Method] = {
     "greedy": Method(_greedy, "the likeliest answer"),
     "consistency": Method(_consistency, "majority vote", "samples"),
     "weighted": Method(_weighted, "vote weighted by a verifier (by=NAME)", "samples"),
     "best": Method(_best, "the sample that a verifier likes best (by=NAME)", "samples"),
     "prompts": Method(_prompts, "majority vote over several wordings of the question", "samples"),
+    "agree": Method(_agree, "majority vote that stops when it is decided, at most N (loss=, threshold=)", "samples"),
+    "confident": Method(_confident, "vote by confidence that stops when it is sure, at most N", "samples"),
+    "allocate": Method(_allocate, "N samples on average, more for hard questions (most=, threshold=)", "samples"),
+    "think": Method(_think, "at most N tokens of thinking before the answer (min=)", "tokens", 256, ids=True),
+    "wait": Method(_wait, "told to wait N times before it may answer (max= tokens)", "times", 2, ids=True),
+    "revise": Method(_revise, "checks and corrects its own answer (take=last or majority)", "turns", 3, 2),
+    "calculator": Method(_calculator, "sums are worked out for it, at most N", "sums", ids=True),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from whetstone.engine.strategies.strategy import Question
+from whetstone.engine.strategies.strategy import Question, Wording
 from whetstone.tasks.keys import problem_seed
 from whetstone.tasks.task import Problem, PromptStyle, Task, Verdict, judge
 
@@ -19,10 +19,16 @@ def question_of(task: Task, problem: Problem, styles: Sequence[PromptStyle], key
     def check(text: str) -> bool:
         return judge(task, problem, text) is Verdict.RIGHT
 
+    steps = task.styles().get("steps")
     return Question(
         prompts=tuple(tuple(style.messages(task, problem)) for style in styles),
         read=task.final_answer,
         seed=seed,
         room=styles[0].room(task),
         check=check if task.verifiable else None,
+        steps=None if steps is None else _wording(task, problem, steps),
     )
+
+
+def _wording(task: Task, problem: Problem, style: PromptStyle) -> Wording:
+    return Wording(tuple(style.messages(task, problem)), style.room(task), task.max_new_tokens)

@@ -18,13 +18,23 @@ from whetstone.tasks.task import Message
 
 
 @dataclass(frozen=True)
+class Wording:
+    """A chat that asks for steps before the answer. `room`: tokens for both, of which `answer` for the answer alone."""
+
+    messages: tuple[Message, ...]
+    room: int
+    answer: int
+
+
+@dataclass(frozen=True)
 class Question:
     """One question. `prompts`: its wordings as chats, the default one first (prompt ensembles use more).
 
     read: what two answers must share to be votes for the same (`Task.final_answer`); None: no answer in that text.
     seed: a 64-bit seed for each number of an answer, the same for every strategy, so that they share samples.
     room: tokens that an answer may take. check: whether an answer is right, only where that can be told from the
-    question alone (`Task.verifiable`); a judge that knows the answer has no business here.
+    question alone (`Task.verifiable`); a judge that knows the answer has no business here. steps: the wording for
+    methods that think first; None: the first prompt serves them, too.
     """
 
     prompts: tuple[tuple[Message, ...], ...]
@@ -32,6 +42,12 @@ class Question:
     seed: Callable[[int], int]
     room: int
     check: Callable[[str], bool] | None = None
+    steps: Wording | None = None
+
+    @property
+    def stepwise(self) -> Wording:
+        """`steps`, or the first prompt where there is no such wording."""
+        return self.steps or Wording(self.prompts[0], self.room, self.room)
 
 
 @dataclass(frozen=True)
