@@ -83,6 +83,7 @@ class Engine:
     def check(self, request: Request, params: SamplingParams) -> None:
         """Raises ValueError for an empty prompt, an unknown token, no seed or one that is no 64-bit number, and for a
         request that the cache could never hold."""
+        params = request.limited(params)
         if not request.prompt_ids or not request.seeds or params.max_new_tokens < 1:
             raise ValueError("every request needs a token and a seed, and max_new_tokens must be at least 1")
         if not 0 <= min(request.seeds) <= max(request.seeds) < 2**64:
@@ -97,6 +98,7 @@ class Engine:
     def add(self, request: Request, params: SamplingParams, listener: Listener) -> Job:
         """Queue one request; `step` does the work and `listener` hears of it. Raises ValueError as `check` does."""
         self.check(request, params)
+        params = request.limited(params)
         job = Job(request, params, listener)
         sequences = [Sequence(job, member, seed) for member, seed in enumerate(request.seeds)]
         most = self.scheduler.max_rows

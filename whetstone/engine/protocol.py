@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -21,12 +21,20 @@ class Request:
     """One prompt and a 64-bit seed for each completion wanted of it; a completion depends on its own seed only.
 
     `messages` are what the ids were rendered from. A backend that has no tokenizer of the model is asked by messages,
-    and `prompt_ids` may be empty then.
+    and `prompt_ids` may be empty then. `room`: tokens that its completions may take, where that is fewer than the
+    parameters allow; so requests with different room can share a batch.
     """
 
     prompt_ids: tuple[int, ...]
     seeds: tuple[int, ...]
     messages: tuple[Message, ...] = field(default=(), hash=False)
+    room: int | None = None
+
+    def limited(self, params: SamplingParams) -> SamplingParams:
+        """The parameters as they hold for this request."""
+        if self.room is None or self.room >= params.max_new_tokens:
+            return params
+        return replace(params, max_new_tokens=self.room)
 
 
 class Constraint(Protocol):

@@ -101,13 +101,12 @@ class Pool:
         """One list per request, one sample per seed, in the order asked. Raises what the sampler raises; what had been
         drawn by then is in the file."""
         places = [(request, place) for request in requests for place in range(len(request.seeds))]
-        ways = _ways(params)
-        if self.file is None or ways is None:
+        if self.file is None or params.constraint is not None:
             keys = [index.to_bytes(8, "big") for index in range(len(places))]
             known: dict[bytes, Sample] = {}
         else:
-            prompts = {id(request): _prompt(request) for request in requests}
-            keys = [self._key(prompts[id(request)], ways, request.seeds[place]) for request, place in places]
+            asked = {id(request): _asked(request, params) for request in requests}
+            keys = [self._key(asked[id(request)], request.seeds[place]) for request, place in places]
             known = self.file.get(keys)
         self.found += len(known)
         missing = [(key, *place) for key, place in zip(keys, places, strict=True) if key not in known]
@@ -124,7 +123,7 @@ class Pool:
 
             new = self._draw(part, params, show)
             known |= new
-            if self.file is not None and ways is not None:
+            if self.file is not None and params.constraint is None:
                 self.file.put({key: each for key, each in new.items() if each.completion.finish not in PASSING})
         samples = iter(keys)
         return [[known[next(samples)] for _ in request.seeds] for request in requests]
@@ -153,8 +152,12 @@ class Pool:
             for key, completion in zip(keys, group, strict=True)
         }
 
-    def _key(self, prompt: bytes, ways: bytes, seed: int) -> bytes:
-        return hashlib.sha256(b"\0".join((self.weights.encode(), prompt, ways, str(seed).encode()))).digest()
+    def _key(self, asked: bytes, seed: int) -> bytes:
+        return hashlib.sha256(b"\0".join((self.weights.encode(), asked, str(seed).encode()))).digest()
+
+
+def _asked(request: Request, params: SamplingParams) -> bytes:
+    return b"\0".join((_prompt(request), _ways(request.limited(params))))
 
 
 def _prompt(request: Request) -> bytes:
@@ -163,10 +166,8 @@ def _prompt(request: Request) -> bytes:
     return hashlib.sha256(json.dumps(list(request.messages), sort_keys=True).encode()).digest()
 
 
-def _ways(params: SamplingParams) -> bytes | None:
-    """The way of sampling as bytes; None where a constraint makes it impossible to say."""
-    if params.constraint is not None:
-        return None
+def _ways(params: SamplingParams) -> bytes:
+    """The way of sampling as bytes; a constraint is no part of it."""
     fields = {name: getattr(params, name) for name in params.__dataclass_fields__ if name != "constraint"}
     fields["stop_ids"], fields["logit_bias"] = sorted(params.stop_ids), sorted(params.logit_bias.items())
     return json.dumps(fields, sort_keys=True).encode()

@@ -61,7 +61,7 @@ class VllmEngine:
             part = asked[first : first + ROUND]
             outputs = self._llm.generate(
                 [self._vllm.TokensPrompt(prompt_token_ids=list(requests[number].prompt_ids)) for number, _ in part],
-                [self._params(params, seed) for _, seed in part],
+                [self._params(requests[number].limited(params), seed) for number, seed in part],
                 use_tqdm=False,
             )
             for (number, _), output in zip(part, outputs, strict=True):

@@ -172,7 +172,8 @@ class _Sampling:
 
         def compose() -> dict[str, Any]:
             seed = request.seeds[job.places[0]]
-            return wire.body(endpoint.model, request, seed, count, self.params, settings, delivery.dialect)
+            limits = request.limited(self.params)
+            return wire.body(endpoint.model, request, seed, count, limits, settings, delivery.dialect)
 
         path = "chat/completions" if request.messages else "completions"
         response = await delivery.send(http, path, compose, self._estimate(request, count), self.deadline)
@@ -201,7 +202,7 @@ class _Sampling:
         prompt = len(request.prompt_ids) or sum(
             4 + math.ceil(len(message["content"].encode()) / BYTES_PER_TOKEN) for message in request.messages
         )
-        return prompt + count * (self.params.max_new_tokens + self.endpoint.settings.reasoning_room)
+        return prompt + count * (request.limited(self.params).max_new_tokens + self.endpoint.settings.reasoning_room)
 
 
 def checked_address(address: str) -> str:
