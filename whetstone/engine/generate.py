@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from whetstone.engine.backends import Backend, Source, local
 from whetstone.engine.protocol import Finish, Request, SamplingParams
@@ -60,18 +60,12 @@ def sample(
     requests = [
         backend.request(chat, tuple(_seed(seed, place, i) for i in range(n))) for place, chat in enumerate(chats)
     ]
-    rooms = [_room(backend, request, max_new_tokens) for request in requests]
-    answers: list[list[Answer]] = [[] for _ in requests]
-    for room in sorted(set(rooms)):  # one, but for prompts near the end of what the model takes
-        places = [place for place, each in enumerate(rooms) if each == room]
-        params = SamplingParams(room, temperature, backend.stop_ids)
-        for place, completions in zip(
-            places, backend.sampler.sample([requests[place] for place in places], params), strict=True
-        ):
-            answers[place] = [
-                Answer(completion_text(c, backend.tokenizer), c.finish, c.ids, c.logprobs) for c in completions
-            ]
-    return answers
+    limited = [replace(request, room=_room(backend, request, max_new_tokens)) for request in requests]
+    params = SamplingParams(max_new_tokens, temperature, backend.stop_ids)
+    return [
+        [Answer(completion_text(c, backend.tokenizer), c.finish, c.ids, c.logprobs) for c in completions]
+        for completions in backend.sampler.sample(limited, params)
+    ]
 
 
 def _room(backend: Backend, request: Request, wanted: int) -> int:

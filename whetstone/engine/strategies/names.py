@@ -10,14 +10,20 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from whetstone.engine.selection import known_selection
 from whetstone.engine.strategies.adaptive import Agreement, Allocation
+from whetstone.engine.strategies.beam import Beam
 from whetstone.engine.strategies.calculator import Calculator
 from whetstone.engine.strategies.confident import Confident
+from whetstone.engine.strategies.growing import Pace
+from whetstone.engine.strategies.likelihood import Likelihood
 from whetstone.engine.strategies.parallel import Greedy, Parallel
+from whetstone.engine.strategies.power import Power
 from whetstone.engine.strategies.revise import Revision
 from whetstone.engine.strategies.stopping import MOST_SAMPLES, NEVER, safe_threshold
 from whetstone.engine.strategies.strategy import Strategy, Verifier
 from whetstone.engine.strategies.thinking import Thinking
+from whetstone.engine.strategies.tree import Trees
 from whetstone.errors import UsageError
 
 DEFAULT_TEMPERATURE = 1.0  # what a pool is drawn at, so that all methods can share it
@@ -160,6 +166,42 @@ def _allocate(name: str, number: int, options: Options, tools: Tools) -> Strateg
     return replace(free.rule(threshold), name=name) if threshold else free
 
 
+def _steering(options: Options, tools: Tools, temperature: float) -> Verifier:
+    """The score of unfinished answers that a search goes by."""
+    name = options.text("by", "likelihood")
+    if name == "likelihood":
+        return Likelihood(temperature)
+    verifier = tools.verifier(name, options.method)
+    if not verifier.process:
+        raise UsageError(
+            f"{options.method} goes by scores of unfinished answers, and {name} judges whole ones: leave it out, "
+            f"or take best-8:by={name}"
+        )
+    return verifier
+
+
+def _pace(options: Options, temperature: float) -> Pace:
+    budget = int(options.number("tokens", 0, 1, 1 << 24))
+    width, step = int(options.number("width", 4, 1, 256)), int(options.number("step", 16, 1, 4096))
+    return Pace(width, step, temperature, budget or None)
+
+
+def _beam(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+    temperature = options.temperature()
+    return Beam(name, number, _steering(options, tools, temperature), _pace(options, temperature))
+
+
+def _tree(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+    temperature = options.temperature()
+    how = known_selection(options.text("choose", "weighted"))
+    return Trees(name, number, _steering(options, tools, temperature), _pace(options, temperature), how)
+
+
+def _power(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+    alpha = options.number("alpha", 4, 1, 64)
+    return Power(name, number, alpha, int(options.number("block", 16, 1, 4096)))
+
+
 METHODS: dict[str, Method] = {
     "greedy": Method(_greedy, "the likeliest answer"),
     "consistency": Method(_consistency, "majority vote", "samples"),
@@ -173,6 +215,9 @@ METHODS: dict[str, Method] = {
     "wait": Method(_wait, "told to wait N times before it may answer (max= tokens)", "times", 2, ids=True),
     "revise": Method(_revise, "checks and corrects its own answer (take=last or majority)", "turns", 3, 2),
     "calculator": Method(_calculator, "sums are worked out for it, at most N", "sums", ids=True),
+    "beam": Method(_beam, "step by step, the beginnings that score best go on (by=NAME)", "beams", 4, ids=True),
+    "tree": Method(_tree, "small searches apart, then a vote (by=NAME)", "trees", 4, ids=True),
+    "power": Method(_power, "an answer from the model's distribution to a power", "steps per block", ids=True),
 }
 
 

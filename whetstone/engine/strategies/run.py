@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from whetstone.engine.backends import Backend
 from whetstone.engine.protocol import Request
 from whetstone.engine.samples import Pool, Sample
-from whetstone.engine.strategies.spending import Spent, flops
+from whetstone.engine.step import BLOCK
+from whetstone.engine.strategies.spending import Prefixes, Spent, flops
 from whetstone.engine.strategies.strategy import Choice, Draw, Drawn, Question, Score, Steps, Strategy, candidate
 from whetstone.models.config import ModelConfig
 
@@ -30,12 +31,12 @@ class Account:
 
     config: ModelConfig | None = None
     spent: Spent = field(default_factory=Spent)
-    _seen: list[tuple[int, ...]] = field(default_factory=list)  # what a cache would still have
+    _seen: Prefixes = field(default_factory=Prefixes)
 
     def drawn(self, request: Request, samples: Sequence[Sample]) -> None:
         """One request's completions have come."""
-        known = max((_common(request.prompt_ids, seen) for seen in self._seen), default=0)
-        known = min(known, max(0, len(request.prompt_ids) - 1))  # the last token's logits are computed anyway
+        # whole blocks are found again, and the last token's logits are computed anyway
+        known = min(self._seen.known(request.prompt_ids), max(0, len(request.prompt_ids) - 1)) // BLOCK * BLOCK
         new = len(request.prompt_ids) - known
         written = sum(sample.completion.length for sample in samples)
         counted = sum(sample.prompt_tokens or 0 for sample in samples)  # an endpoint's bill is the truth
@@ -46,7 +47,9 @@ class Account:
                 flops(self.config, max(0, sample.completion.length - 1), len(request.prompt_ids))
                 for sample in samples
             )
-        self._seen += [request.prompt_ids + sample.completion.ids for sample in samples]
+        self._seen.add(request.prompt_ids)
+        for sample in samples:  # whose last token was never computed
+            self._seen.add(request.prompt_ids + sample.completion.ids[:-1])
         self.spent += Spent(
             prompt_tokens=counted or new,
             cached_tokens=known + len(request.prompt_ids) * (len(samples) - 1),
@@ -112,8 +115,12 @@ def _draw(wanting: list[_Running], backend: Backend, pool: Pool) -> None:
     while left:
         first = left[0].wish
         assert isinstance(first, Draw)
-        alike = [each for each in left if isinstance(each.wish, Draw) and each.wish.params == first.params]
-        left = [each for each in left if each not in alike]
+        alike: list[_Running] = []
+        others: list[_Running] = []
+        for each in left:
+            same = isinstance(each.wish, Draw) and each.wish.params == first.params
+            (alike if same else others).append(each)
+        left = others
         requests = [request for each in alike if isinstance(each.wish, Draw) for request in each.wish.requests]
         sampled = iter(pool.sample(requests, first.params))
         for each in alike:
@@ -139,10 +146,3 @@ def _score(wanting: list[_Running]) -> None:
             scores = each.wish.verifier.score(each.wish.candidates)
             each.account.scored(scores.tokens, scores.flops, time.perf_counter() - began)
             each.go_on(list(scores.values))
-
-
-def _common(left: Sequence[int], right: Sequence[int]) -> int:
-    for place, (a, b) in enumerate(zip(left, right, strict=False)):
-        if a != b:
-            return place
-    return min(len(left), len(right))

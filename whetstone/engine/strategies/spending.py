@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from whetstone.models.config import ModelConfig
 
@@ -11,9 +13,9 @@ from whetstone.models.config import ModelConfig
 class Spent:
     """Costs of answering one question, or a sum of such.
 
-    prompt_tokens: computed for prompts, a prefix that this question had before counted once; cached_tokens: asked
-    again and found. written_tokens: sampled, kept or not. verifier_tokens: through a verifier's model. seconds: of the
-    time that batches took, the share of this question's tokens. waited: seconds for this question alone would be more;
+    prompt_tokens: computed for prompts, a prefix that this question had before counted once, as far as it fills whole
+    blocks of a cache; cached_tokens: asked again and found. written_tokens: sampled, kept or not. verifier_tokens:
+    through a verifier's model. seconds: of the time that batches took, the share of this question's tokens. waited: seconds for this question alone would be more;
     `rounds` counts how often it had to wait for a model. flops: with attention, verifier included; 0 when the model is
     not known. failed: completions that never came (refused, timeout, error).
     """
@@ -48,3 +50,24 @@ def flops(config: ModelConfig, tokens: int, context: int) -> float:
     head channel and token attended to (scores and values; Kaplan et al. 2020, table 1, with the causal mean)."""
     attended = tokens * (context + (tokens + 1) / 2)
     return 2.0 * weights_read(config) * tokens + 4.0 * config.layers * config.heads * config.head_dim * attended
+
+
+@dataclass
+class Prefixes:
+    """Token ids that went through the model for one question, as a tree: what an endless cache would still have."""
+
+    _root: dict[int, Any] = field(default_factory=dict)
+
+    def known(self, ids: Sequence[int]) -> int:
+        """How many tokens of `ids`, from the first on, are in it."""
+        node = self._root
+        for place, token in enumerate(ids):
+            if token not in node:
+                return place
+            node = node[token]
+        return len(ids)
+
+    def add(self, ids: Sequence[int]) -> None:
+        node = self._root
+        for token in ids:
+            node = node.setdefault(token, {})

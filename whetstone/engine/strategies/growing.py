@@ -1,0 +1,160 @@
+"""Answers that grow piece by piece, ids behind ids: what searches and chains of samples share."""
+
+from __future__ import annotations
+
+import hashlib
+import weakref
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from whetstone.engine.backends import Backend
+from whetstone.engine.protocol import Completion, Request, SamplingParams
+from whetstone.engine.strategies.strategy import (
+    Candidate,
+    Draw,
+    Question,
+    Score,
+    Verifier,
+    candidate,
+    draw,
+    score,
+)
+from whetstone.engine.text.detokenize import token_texts
+from whetstone.errors import UsageError
+from whetstone.models.tokenizer import Tokenizer
+
+WRITTEN = ("stop", "length")  # how a completion ends that the model wrote to its end
+
+_FAR = 1 << 62  # numbers of answers from here on are hashes; those that are counted stay below
+
+
+def number(*place: object) -> int:
+    """The number of an answer at a place of a search, for `Question.seed`: a hash of the place, so that two places
+    share no seed, with each other or with answers that are counted from 0."""
+    digest = hashlib.sha256("\0".join(map(repr, place)).encode()).digest()
+    return _FAR | int.from_bytes(digest[:8], "big") >> 2
+
+
+def require_ids(backend: Backend, name: str) -> Tokenizer:
+    """The tokenizer. Raises UsageError for a backend that is asked by messages."""
+    if backend.tokenizer is None:
+        raise UsageError(
+            f"{name} goes on behind token ids, and this backend takes messages only: run the model here, or take a "
+            "method that draws whole answers, such as consistency"
+        )
+    return backend.tokenizer
+
+
+def joined(before: Completion, kept: int, more: Completion) -> Completion:
+    """The first `kept` tokens of an answer and what was written behind them, as one answer."""
+    return replace(
+        more,
+        ids=before.ids[:kept] + more.ids,
+        logprobs=before.logprobs[:kept] + more.logprobs,
+        top=before.top[:kept] + more.top,
+    )
+
+
+NOTHING = Completion((), (), "length", 0)
+
+_LINE_ENDS: weakref.WeakKeyDictionary[Tokenizer, frozenset[int]] = weakref.WeakKeyDictionary()
+
+
+def line_ends(tokenizer: Tokenizer) -> frozenset[int]:
+    """Ids of the tokens that hold a newline."""
+    if (found := _LINE_ENDS.get(tokenizer)) is None:
+        texts = token_texts(tokenizer)
+        names = [texts.token(place) for place in range(tokenizer.vocab_size)]
+        found = frozenset(
+            place
+            for place, name in enumerate(names)
+            if name is not None and name not in texts.special and "\n" in tokenizer.decode([place])
+        )
+        _LINE_ENDS[tokenizer] = found
+    return found
+
+
+@dataclass(frozen=True)
+class Path:
+    """An answer so far, its request that of the question's prompt. `over`: it has ended, or has no room left."""
+
+    candidate: Candidate
+    over: bool = False
+    score: float = 0.0
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return self.candidate.completion.ids
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a search goes on: at every path `width` samples of a step each, at `temperature`. A step ends at a newline
+    or after `step` tokens. All steps together, kept or not, have at most `budget` tokens; None: as many as independent
+    answers in that number may have."""
+
+    width: int
+    step: int
+    temperature: float = 1.0
+    budget: int | None = None
+
+
+@dataclass
+class Growth:
+    """Paths of one question, drawn and scored step by step. `written`: tokens so far, kept or not."""
+
+    name: str
+    question: Question
+    backend: Backend
+    verifier: Verifier
+    pace: Pace
+    budget: int
+    written: int = 0
+    _start: Request = field(init=False)
+    _params: SamplingParams = field(init=False)
+
+    def __post_init__(self) -> None:
+        ends = line_ends(require_ids(self.backend, self.name)) | self.backend.stop_ids
+        self._start = self.backend.request(list(self.question.prompts[0]), ())
+        self._params = SamplingParams(
+            self.pace.step, self.pace.temperature, ends, **dict[str, Any](self.verifier.params_needed)
+        )
+
+    @property
+    def root(self) -> Path:
+        """The empty answer."""
+        return Path(candidate(self.question, self.backend, self._start, NOTHING))
+
+    def extend(
+        self, paths: Sequence[Path], width: int, trees: Sequence[int]
+    ) -> Generator[Draw | Score, Any, list[list[Path]]]:
+        """`width` samples of a step behind each path, scored; alike ones once. Nothing where not a token of the budget
+        is left for each. Paths of different `trees` draw different samples even where they are the same."""
+        share = (self.budget - self.written) // (width * len(paths))
+        if share < 1:
+            return [[] for _ in paths]
+        requests = [
+            Request(
+                self._start.prompt_ids + path.ids,
+                tuple(self.question.seed(number("step", tree, path.ids, member)) for member in range(width)),
+                room=min(self.question.room - len(path.ids), share),
+            )
+            for path, tree in zip(paths, trees, strict=True)
+        ]
+        drawn = yield from draw(requests, self._params)
+        grown: list[list[Path]] = []
+        for path, steps in zip(paths, drawn, strict=True):
+            self.written += sum(step.completion.length for step in steps)
+            different = {step.completion.ids: step.completion for step in steps}
+            grown.append([self._behind(path, step) for step in different.values()])
+        scores = iter((yield from score(self.verifier, [path.candidate for group in grown for path in group])))
+        return [[replace(path, score=next(scores)) for path in group] for group in grown]
+
+    def _behind(self, path: Path, step: Completion) -> Path:
+        whole = joined(path.candidate.completion, len(path.ids), step)
+        ended = step.finish not in WRITTEN or (step.finish == "stop" and step.ids[-1] in self.backend.stop_ids)
+        if not ended:  # at a newline, or for want of room: that ends a step, and no answer
+            whole = replace(whole, finish="length")
+        over = ended or len(whole.ids) >= self.question.room
+        return Path(candidate(self.question, self.backend, self._start, whole), over)
