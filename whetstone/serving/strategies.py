@@ -32,6 +32,7 @@ from whetstone.serving.state import State
 from whetstone.tasks.answers import read_general
 from whetstone.tasks.task import Message
 
+SHARE = 4  # without max_tokens an answer may fill one part in so many of the context
 THINKING = "think"  # the method that keeps to a thinking budget
 
 
@@ -97,6 +98,7 @@ def _thinking(state: State, served: Served, request: Sampled, tools: Tools) -> S
     budget = state.offers.efforts.get(request.reasoning_effort)
     if not budget:  # no thinking at all is the template's business (enable_thinking)
         return None
+    budget = min(budget, served.engine.capacity // 2)  # so that the answer has room, too
     return strategy_of(_with_temperature(f"{THINKING}-{budget}", request), tools)
 
 
@@ -147,7 +149,8 @@ def chat_asking(
 
     read = canonical if params.constraint is not None else read_general
     details = bool(request.logprobs or request.return_token_ids)
-    return _asking(served, request, prompt.ids, messages, render, content, read, params, rules, details)
+    limited = (request.max_completion_tokens or request.max_tokens) is not None
+    return _asking(served, request, prompt.ids, messages, render, content, read, params, rules, details, limited)
 
 
 def text_asking(
@@ -183,11 +186,15 @@ def _asking(
     params: SamplingParams,
     rules: TextRules,
     details: bool,
+    limited: bool = True,
 ) -> Asking:
+    """`limited`: the client said how long an answer may be; else it may fill a part of the context, as strategies that
+    think or go on with a conversation need the rest."""
     engine = served.engine
     backend = ServedBackend(engine, served.loaded.tokenizer, engine.capacity, render=render, ends=params.stop_ids)
     seed = seed_of(request.seed)
-    question = Question((tuple(messages),), lambda text: read(content(text)), seed, params.max_new_tokens)
+    room = params.max_new_tokens if limited else max(1, min(params.max_new_tokens, engine.capacity // SHARE))
+    question = Question((tuple(messages),), lambda text: read(content(text)), seed, room)
     return Asking(question, backend, Request(ids, (seed(0),)), params, rules, content, details)
 
 
