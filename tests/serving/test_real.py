@@ -15,6 +15,7 @@ import torch
 from tests.serving.live import client, leaks, until
 from whetstone.engine.engine import Engine
 from whetstone.serving.server import Background, Server, Settings
+from whetstone.tasks.answers import read_general
 
 pytestmark = pytest.mark.real
 MODEL = "smollm2-135m"
@@ -180,3 +181,17 @@ def test_many_streams_at_once(served: Background) -> None:
         alone = client(served).chat.completions.create(model=MODEL, messages=[message], temperature=0, max_tokens=12)
         assert alone.choices[0].message.content == text
     until(lambda: leaks(served) == [])
+
+
+def test_a_vote(real: openai.OpenAI) -> None:
+    asked: Any = dict(model=f"{MODEL}@consistency-5:t=0.5", max_tokens=24, seed=3)
+    question: Any = [{"role": "user", "content": "What is 2 plus 3? Answer with the number only."}]
+    answer = real.chat.completions.create(messages=question, **asked)
+    extension = answer.model_dump()["whetstone"]
+    assert extension["samples"] == 5 and 0 < extension["agreement"] <= 1
+    assert read_general(answer.choices[0].message.content or "") == "5"
+    chunks = list(real.chat.completions.create(messages=question, stream=True, **asked))
+    said = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+    assert said == answer.choices[0].message.content
+    assert answer.usage is not None and answer.usage.completion_tokens_details is not None
+    assert 0 < (answer.usage.completion_tokens_details.reasoning_tokens or 0) < answer.usage.completion_tokens

@@ -19,6 +19,14 @@ def serve(
     adapter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=DIR", help="A LoRA adapter, served as the model NAME; repeatable.")
     ] = None,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=MODEL@STRATEGY", help="A strategy with a model name of its own; repeatable."),
+    ] = None,
+    effort: Annotated[
+        list[str] | None,
+        typer.Option(metavar="EFFORT=TOKENS", help="Thinking budget of a reasoning_effort; repeatable."),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     api_key_file: Annotated[
@@ -37,7 +45,10 @@ def serve(
 ) -> None:
     """Serve models by OpenAI's API: chat, completions, embeddings, tools, structured output.
 
-    Example: `whet serve smollm2-135m --port 8000`
+    Examples: `whet serve smollm2-135m --port 8000`
+
+    `whet serve smollm2-135m --strategy careful=smollm2-135m@consistency-8`; clients may also ask for
+    `smollm2-135m@consistency-8` by themselves.
     """
     import json
 
@@ -45,6 +56,7 @@ def serve(
 
     need_extra()
     from whetstone.serving.limits import Limits
+    from whetstone.serving.offers import Offers, named_strategies, thinking_budgets
     from whetstone.serving.server import Server, Settings
 
     settings = Settings(
@@ -54,6 +66,7 @@ def serve(
         tuple(allow_host or ()),
         tuple(allow_origin or ()),
         limits=Limits(queue=queue, answer_tokens=max_tokens),
+        offers=Offers(named_strategies(strategy or ()), thinking_budgets(effort or ())),
     )
     make_engine = engine_maker(weights, cache_gib, draft_source(draft, draft_weights, device))
     server = Server(models, adapter_folders(adapter or ()), settings, device, make_engine)

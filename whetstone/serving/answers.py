@@ -16,21 +16,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from whetstone.serving.bridge import Ended, Feed, Item
+from whetstone.serving.bridge import Ended, Failed, Feed, Item
 from whetstone.serving.errors import ApiError, shutting_down
-from whetstone.serving.generation import Generation
+from whetstone.serving.generation import Work
 from whetstone.serving.state import State
 
 T = TypeVar("T")
 EVENT_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 # What a proxy would answer for a client that has gone; nobody reads it, the counters show it.
 CLIENT_GONE = 499
+WAITING = b": still at work\n\n"  # a comment, which clients pass over; proxies see that the connection lives
 
 
 class Dialogue(Protocol):
     """Builds the answer to one request."""
 
-    generation: Generation
+    @property
+    def generation(self) -> Work: ...
 
     def opening(self) -> list[Mapping[str, Any]]:
         """Chunks before the first token."""
@@ -71,6 +73,8 @@ def error_response(failure: ApiError) -> JsonResponse:
 def broken(items: Sequence[Item]) -> ApiError | None:
     """What went wrong, if one of the sequences did not come to its end."""
     for item in items:
+        if isinstance(item, Failed):
+            return item.error
         if isinstance(item, Ended) and item.finish == "cancelled":
             return shutting_down()
         if isinstance(item, Ended) and item.finish not in ("stop", "length"):
@@ -83,7 +87,7 @@ async def answer(state: State, request: Request, dialogue: Dialogue, stream: boo
     generation = dialogue.generation
     feed = generation.start(state)
     if stream:
-        return EventStream(state, events(dialogue, feed), generation)
+        return EventStream(state, events(dialogue, feed, state.comment_seconds), generation)
     try:
         return await while_connected(state, request, _whole(dialogue, feed))
     finally:
@@ -98,16 +102,23 @@ async def _whole(dialogue: Dialogue, feed: Feed) -> Response:
     return JsonResponse(dialogue.whole())
 
 
-async def events(dialogue: Dialogue, feed: Feed) -> AsyncIterator[bytes]:
-    """The lines of a stream. What goes wrong half-way becomes an event of its own, and no [DONE] follows."""
-    for chunk in dialogue.opening():
-        yield event(chunk)
-    async for items in feed.batches():
+async def events(dialogue: Dialogue, feed: Feed, idle: float) -> AsyncIterator[bytes]:
+    """The lines of a stream, a comment whenever there was nothing to say for `idle` seconds. What goes wrong half-way
+    becomes an event of its own, and no [DONE] follows. An answer that is chosen among others opens when it is."""
+    opening = dialogue.opening()
+    if not dialogue.generation.chooses:
+        yield b"".join(map(event, opening))
+        opening = []
+    async for items in feed.batches(idle):
+        if not items:
+            yield WAITING
+            continue
         if failure := broken(items):
             yield event(failure.content)
             return
-        if chunks := dialogue.chunks(items):
+        if chunks := [*opening, *dialogue.chunks(items)]:
             yield b"".join(map(event, chunks))
+        opening = []
     yield b"".join([*map(event, dialogue.closing()), b"data: [DONE]\n\n"])
 
 
@@ -141,7 +152,7 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, state: State, lines: AsyncIterator[bytes], generation: Generation) -> None:
+    def __init__(self, state: State, lines: AsyncIterator[bytes], generation: Work) -> None:
         super().__init__(headers=EVENT_HEADERS)
         del self.headers["content-length"]
         self._state, self._lines, self._generation = state, lines, generation

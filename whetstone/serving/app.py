@@ -16,6 +16,7 @@ from whetstone.serving.answers import JsonResponse, answer, error_response
 from whetstone.serving.errors import ApiError, bad
 from whetstone.serving.guard import Guard, Keys
 from whetstone.serving.models import Served
+from whetstone.serving.offers import AT
 from whetstone.serving.schemas import (
     ChatRequest,
     CompletionRequest,
@@ -114,11 +115,13 @@ def _adapters(app: FastAPI, state: State, keys: Keys) -> None:
 def _reading(app: FastAPI, state: State) -> None:
     @app.get("/v1/models")
     async def models() -> Response:
-        return JsonResponse({"object": "list", "data": [described(served) for served in state.models.all]})
+        data = [described(served) for served in state.models.all]
+        return JsonResponse({"object": "list", "data": data + [offered(state, name) for name in state.offers.named]})
 
     @app.get("/v1/models/{name:path}")
     async def model(name: str) -> Response:
-        return JsonResponse(described(state.models.get(name)))
+        named = name in state.offers.named
+        return JsonResponse(offered(state, name) if named else described(state.models.get(name)))
 
     @app.get("/health")
     async def health() -> Response:
@@ -142,3 +145,13 @@ def described(served: Served) -> dict[str, object]:
         "max_model_len": served.engine.capacity,
         "weight_version": served.engine.weight_version,
     }
+
+
+def offered(state: State, name: str) -> dict[str, object]:
+    """A strategy with a name of its own, as /v1/models lists it; its `parent` is the model."""
+    model, _, strategy = state.offers.named[name].partition(AT)
+    try:
+        served = described(state.models.get(model))
+    except ApiError:  # an adapter that was unloaded
+        served = {"object": "model", "owned_by": "whetstone"}
+    return served | {"id": name, "created": state.offers.created, "parent": model, "strategy": strategy}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from whetstone.engine.protocol import Finish, TopLogprobs
+from whetstone.serving.errors import ApiError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,15 @@ class Ended:
     weight_version: int
 
 
-Item = Token | Ended
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The work ended without an answer, and why."""
+
+    member: int
+    error: ApiError
+
+
+Item = Token | Ended | Failed
 
 
 class Bridge:
@@ -75,11 +85,14 @@ class Feed:
         self._items.append(item)
         self._news.set()
 
-    async def batches(self) -> AsyncIterator[list[Item]]:
-        """All that has come since the last batch, until every sequence has ended."""
+    async def batches(self, idle: float | None = None) -> AsyncIterator[list[Item]]:
+        """All that has come since the last batch, until every sequence has ended; an empty batch whenever nothing has
+        come for `idle` seconds."""
         while self._left:
-            await self._news.wait()
+            if not self._news.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), idle)
             self._news.clear()
             items, self._items = self._items, []
-            self._left -= sum(isinstance(item, Ended) for item in items)
+            self._left -= sum(not isinstance(item, Token) for item in items)
             yield items

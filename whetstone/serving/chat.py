@@ -12,12 +12,14 @@ from whetstone.errors import UsageError
 from whetstone.serving import sampling
 from whetstone.serving.bridge import Ended, Item, Token
 from whetstone.serving.errors import bad
-from whetstone.serving.generation import Generation, TextRules
+from whetstone.serving.generation import Generation, TextRules, Work, members
 from whetstone.serving.logprobs import chat_entry, finite
 from whetstone.serving.message import Assistant, Delta, joined
 from whetstone.serving.prompts import Prompt, chat_prompt
 from whetstone.serving.schemas import ChatRequest
+from whetstone.serving.solving import Solving
 from whetstone.serving.state import State
+from whetstone.serving.strategies import chat_asking, resolve
 
 
 def prepare(state: State, request: ChatRequest) -> Chat:
@@ -27,7 +29,7 @@ def prepare(state: State, request: ChatRequest) -> Chat:
         raise bad(f"at most {limits.messages} messages are taken", "messages", "too_many_messages")
     if request.top_logprobs and not request.logprobs:
         raise bad("top_logprobs needs logprobs", "top_logprobs", "invalid_value")
-    served = state.models.get(request.model)
+    served, strategy = resolve(state, request)
     count = sampling.choices(request, 1, limits)
     try:
         prompt = chat_prompt(served, request, limits)
@@ -38,6 +40,10 @@ def prepare(state: State, request: ChatRequest) -> Chat:
     alternatives = (request.top_logprobs or 0) if request.logprobs else None
     params = sampling.engine_params(request, served, room, alternatives, prompt.constraint, limits)
     rules = TextRules(request.stops, params.stop_ids, prompt.kept)
+    if strategy is not None:
+        return Chat(
+            request, prompt, Solving(served, strategy, chat_asking(served, request, prompt, params, rules, limits))
+        )
     work = Request(prompt.ids, sampling.seeds(request.seed, count))
     return Chat(request, prompt, Generation(served, [work], params, rules))
 
@@ -45,12 +51,12 @@ def prepare(state: State, request: ChatRequest) -> Chat:
 class Chat:
     """The answer to one chat request. See `Dialogue`."""
 
-    def __init__(self, request: ChatRequest, prompt: Prompt, generation: Generation) -> None:
+    def __init__(self, request: ChatRequest, prompt: Prompt, generation: Work) -> None:
         self.generation = generation
         self._request, self._prompt = request, prompt
         self._id = f"chatcmpl-{secrets.token_hex(12)}"
         self._created = int(time.time())
-        self._choices = [_Choice(self, index) for index in range(generation.members)]
+        self._choices = [_Choice(self, index) for index in range(members(generation.requests))]
 
     def opening(self) -> list[Mapping[str, Any]]:
         first = {"role": "assistant", "content": ""}
@@ -65,7 +71,10 @@ class Chat:
         for item in items:
             touched.setdefault(item.member, []).append(item)
         parts = [part for member, own in touched.items() for part in self._choices[member].take(own)]
-        return [self._chunk([part]) for part in parts]
+        chunks = [self._chunk([part]) for part in parts]
+        if chunks and parts[-1]["finish_reason"] is not None:
+            chunks[-1] |= self.generation.extension()
+        return list(chunks)
 
     def closing(self) -> list[Mapping[str, Any]]:
         if not self._request.wants_usage:
@@ -77,7 +86,7 @@ class Chat:
         answer["choices"] = [choice.whole() for choice in self._choices]
         if self._request.return_token_ids:
             answer["prompt_token_ids"] = list(self._prompt.ids)
-        return answer | {"usage": self._usage()}
+        return answer | {"usage": self._usage()} | self.generation.extension()
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {
@@ -95,18 +104,7 @@ class Chat:
     def _usage(self) -> dict[str, Any]:
         said = sum(choice.tokens for choice in self._choices)
         thought = sum(choice.reasoning_tokens for choice in self._choices)
-        return usage(self.generation, said) | {"completion_tokens_details": {"reasoning_tokens": thought}}
-
-
-def usage(generation: Generation, said: int) -> dict[str, Any]:
-    """Token counts as OpenAI's API gives them."""
-    asked = generation.prompt_tokens
-    return {
-        "prompt_tokens": asked,
-        "completion_tokens": said,
-        "total_tokens": asked + said,
-        "prompt_tokens_details": {"cached_tokens": generation.cached_tokens},
-    }
+        return self.generation.usage(said, thought)
 
 
 class _Choice:
@@ -134,7 +132,7 @@ class _Choice:
                 new.append(item)
                 deltas += self.assistant.feed(item.text)
                 self.reasoning_tokens += self.assistant.thinking
-            else:
+            elif isinstance(item, Ended):
                 deltas += self.assistant.feed(item.text) + self.assistant.finish()
                 self._end(item)
         if not self._request.stream:

@@ -13,27 +13,30 @@ from typing import Any
 
 from whetstone.engine.protocol import Request
 from whetstone.serving import sampling
-from whetstone.serving.bridge import Item, Token
-from whetstone.serving.chat import usage
+from whetstone.serving.bridge import Ended, Item, Token
 from whetstone.serving.errors import bad
-from whetstone.serving.generation import Generation, TextRules
+from whetstone.serving.generation import Generation, TextRules, Work
 from whetstone.serving.logprobs import completion_logprobs, finite
 from whetstone.serving.models import Served
 from whetstone.serving.schemas import CompletionRequest
+from whetstone.serving.solving import Solving
 from whetstone.serving.state import State
+from whetstone.serving.strategies import resolve, text_asking
 
 DEFAULT_TOKENS = 16  # as in OpenAI's API
 
 
 def prepare(state: State, request: CompletionRequest) -> Completions:
     """Everything before the engine. Raises ApiError."""
-    served = state.models.get(request.model)
+    served, strategy = resolve(state, request)
     prompts = prompt_ids(served, request.prompt, "prompt", state.limits.prompts)
     count = sampling.choices(request, len(prompts), state.limits)
     room = sampling.answer_tokens(served, prompts, request.max_tokens or DEFAULT_TOKENS, state.limits, "prompt")
     params = sampling.engine_params(request, served, room, request.logprobs, None, state.limits)
     requests = [Request(ids, sampling.seeds(request.seed, count)) for ids in prompts]
     rules = TextRules(request.stops, params.stop_ids)
+    if strategy is not None:
+        return Completions(request, Solving(served, strategy, text_asking(served, request, prompts, params, rules)))
     return Completions(request, Generation(served, requests, params, rules))
 
 
@@ -50,7 +53,7 @@ def prompt_ids(served: Served, given: Any, param: str, most: int) -> list[tuple[
 class Completions:
     """The answer to one request. See `Dialogue`."""
 
-    def __init__(self, request: CompletionRequest, generation: Generation) -> None:
+    def __init__(self, request: CompletionRequest, generation: Work) -> None:
         self.generation = generation
         self._request = request
         self._id = f"cmpl-{secrets.token_hex(12)}"
@@ -66,7 +69,10 @@ class Completions:
         for item in items:
             touched.setdefault(item.member, []).append(item)
         parts = [self._choices[member].take(own) for member, own in touched.items()]
-        return [self._object([part]) for part in parts if part is not None]
+        chunks = [self._object([part]) for part in parts if part is not None]
+        if chunks and chunks[-1]["choices"][0]["finish_reason"] is not None:
+            chunks[-1] |= self.generation.extension()
+        return list(chunks)
 
     def closing(self) -> list[Mapping[str, Any]]:
         if not self._request.wants_usage:
@@ -74,7 +80,8 @@ class Completions:
         return [self._object([]) | {"usage": self._usage()}]
 
     def whole(self) -> Mapping[str, Any]:
-        return self._object([choice.whole() for choice in self._choices]) | {"usage": self._usage()}
+        made = self._object([choice.whole() for choice in self._choices])
+        return made | {"usage": self._usage()} | self.generation.extension()
 
     def _object(self, choices: list[Mapping[str, Any]]) -> dict[str, Any]:
         made = {
@@ -88,7 +95,7 @@ class Completions:
         return made | {"usage": None} if self._request.wants_usage else made
 
     def _usage(self) -> dict[str, Any]:
-        return usage(self.generation, sum(choice.said for choice in self._choices))
+        return self.generation.usage(sum(choice.said for choice in self._choices), 0)
 
 
 class _Choice:
@@ -111,9 +118,9 @@ class _Choice:
     def take(self, items: Sequence[Item]) -> dict[str, Any] | None:
         """An element of a chunk's `choices`; None when there is nothing to tell yet."""
         new = [item for item in items if isinstance(item, Token)]
-        text = "".join(item.text for item in items)
+        text = "".join(item.text for item in items if isinstance(item, Token | Ended))
         for item in items:
-            if not isinstance(item, Token):
+            if isinstance(item, Ended):
                 self._finish, self._weight_version = item.finish, item.weight_version
         self.said += len(new)
         if not self._stream:

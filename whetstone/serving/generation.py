@@ -7,8 +7,10 @@ before the next step. Everything else (parsers, JSON, sockets) happens in the ev
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from whetstone.engine.protocol import Completion, Request, SamplingParams, TopLogprobs
 from whetstone.engine.service import Busy, Ticket
@@ -29,7 +31,37 @@ class TextRules:
     kept: Collection[str] = ()
 
 
-class _Member:
+class Work(Protocol):
+    """What a request sets going. `requests`: the prompts whose answers the client gets, each with a seed per answer.
+    `chooses`: its only answer is one that is chosen when others were written too."""
+
+    @property
+    def served(self) -> Served: ...
+
+    @property
+    def requests(self) -> Sequence[Request]: ...
+
+    @property
+    def chooses(self) -> bool: ...
+
+    def start(self, state: State) -> Feed:
+        """Begin, in the event loop. Raises ApiError."""
+        ...
+
+    def cancel(self) -> None:
+        """Nobody wants the rest, if there is any."""
+        ...
+
+    def usage(self, said: int, thought: int) -> dict[str, Any]:
+        """OpenAI's token counts, for answers of `said` tokens, `thought` of them in thinking sections."""
+        ...
+
+    def extension(self) -> dict[str, Any]:
+        """Fields of ours in the response."""
+        ...
+
+
+class Member:
     """Text of one sequence, in the engines' thread."""
 
     def __init__(self, served: Served, rules: TextRules) -> None:
@@ -56,7 +88,7 @@ class _Ear:
     ) -> None:
         self._bridge, self._feed, self._served, self._rules = bridge, feed, served, rules
         self._first, self._began = first, began
-        self._members = [_Member(served, rules) for _ in range(members)]
+        self._members = [Member(served, rules) for _ in range(members)]
         self._spoke = False
 
     def token(self, member: int, token: int, logprob: float, top: TopLogprobs | None) -> bool:
@@ -72,7 +104,7 @@ class _Ear:
         ended = Ended(self._first + member, text, completion.finish, completion.weight_version)
         self._bridge.put(self._feed, ended)
 
-    def _time(self, state: _Member) -> None:
+    def _time(self, state: Member) -> None:
         now = time.monotonic()
         if not self._spoke:
             self._spoke = True
@@ -93,44 +125,33 @@ class Generation:
     began: float = field(default_factory=time.monotonic)
     _tickets: list[Ticket] = field(default_factory=list)
     _feed: Feed | None = None
+    chooses: bool = field(default=False, init=False)
 
-    @property
-    def members(self) -> int:
-        """Sequences of all prompts; number m of prompt p is the one before it plus m."""
-        return sum(len(request.seeds) for request in self.requests)
+    def usage(self, said: int, thought: int) -> dict[str, Any]:
+        """See `Work`. Cached tokens are those of the prompts whose keys and values were found."""
+        found = sum(ticket.job.cached_tokens or 0 for ticket in self._tickets if ticket.job is not None)
+        return counts(sum(len(request.prompt_ids) for request in self.requests), found, said, thought)
 
-    @property
-    def prompt_tokens(self) -> int:
-        return sum(len(request.prompt_ids) for request in self.requests)
-
-    @property
-    def cached_tokens(self) -> int:
-        """Tokens of the prompts whose keys and values were found; known once a token has come."""
-        return sum(ticket.job.cached_tokens or 0 for ticket in self._tickets if ticket.job is not None)
+    def extension(self) -> dict[str, Any]:
+        return {}
 
     def start(self, state: State) -> Feed:
         """Queue it. Raises ApiError: 429 when too many wait, 503 while closing, 400 for what can never run."""
-        feed = self._feed = Feed(self.members)
+        feed = self._feed = Feed(members(self.requests))
         try:
-            with self.served.gate:
-                if self.served.retired:
-                    raise no_such_model(self.served.name)
+            with admitted(state, self.served):
                 self._submit(state, feed)
-        except Busy as failure:
+        except ApiError:
             self.cancel()
-            raise (shutting_down() if state.closing else ApiError(429, str(failure), "queue_full")) from None
-        except ValueError as failure:
-            self.cancel()
-            raise bad(str(failure)) from None
+            raise
         return feed
 
     def _submit(self, state: State, feed: Feed) -> None:
         first = 0
         for request in self.requests:
-            members = len(request.seeds)
-            ear = _Ear(state.bridge, feed, self.served, self.rules, first, members, self.began)
+            ear = _Ear(state.bridge, feed, self.served, self.rules, first, len(request.seeds), self.began)
             self._tickets.append(state.service.submit(self.served.engine, request, self.params, ear))
-            first += members
+            first += len(request.seeds)
 
     def cancel(self) -> None:
         """Nobody wants the rest, if there is any."""
@@ -138,3 +159,34 @@ class Generation:
             return
         for ticket in self._tickets:
             ticket.cancel()
+
+
+@contextmanager
+def admitted(state: State, served: Served) -> Iterator[None]:
+    """Requests may be queued inside. Raises ApiError in the place of what the service raises: 429 when too many wait,
+    503 while closing, 400 for what can never run, 404 for a model that is no longer served."""
+    try:
+        with served.gate:
+            if served.retired:
+                raise no_such_model(served.name)
+            yield
+    except Busy as failure:
+        raise (shutting_down() if state.closing else ApiError(429, str(failure), "queue_full")) from None
+    except ValueError as failure:
+        raise bad(str(failure)) from None
+
+
+def members(requests: Sequence[Request]) -> int:
+    """Sequences of all prompts; number m of prompt p is the one before it plus m."""
+    return sum(len(request.seeds) for request in requests)
+
+
+def counts(prompt: int, cached: int, completion: int, reasoning: int) -> dict[str, Any]:
+    """Token counts as OpenAI's API gives them."""
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": cached},
+        "completion_tokens_details": {"reasoning_tokens": reasoning},
+    }

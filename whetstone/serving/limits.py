@@ -13,6 +13,7 @@ class Limits:
     """Beyond these a request is refused with 400 (413 for its body, 429 for the queue).
 
     `queue`: prompts that may run and wait together. `answer_tokens`: None is what the model has room for.
+    `samples`, `hidden_tokens`: what a strategy may draw and write for one answer.
     """
 
     body_bytes: int = 4 << 20
@@ -23,6 +24,8 @@ class Limits:
     tools: int = 128
     choices: int = 32
     sequences: int = 1024
+    samples: int = 128
+    hidden_tokens: int = 1 << 17
     prompts: int = 64
     stops: int = 16
     stop_characters: int = 1024

@@ -46,7 +46,7 @@ def chat_prompt(served: Served, request: ChatRequest, limits: Limits) -> Prompt:
     tools = offered_tools(request, limits)
     forced = forced_tools(request, tools)
     form = find_format(template_of(tokenizer)) if tools else None
-    text = _render(tokenizer, request, tools, form, limits)
+    text = rendered(tokenizer, request, [as_dict(message) for message in request.messages], tools, form, limits)
     marks = thinking_marks(template_of(tokenizer))
     inside = marks is not None and marks.opened_by(text)
     thinks = marks is not None and not text.rstrip().endswith(marks.close)
@@ -161,12 +161,18 @@ def _moved(part: Any, place: str) -> Any:
     }
 
 
-def _render(
-    tokenizer: Tokenizer, request: ChatRequest, tools: Sequence[Tool], form: ToolFormat | None, limits: Limits
+def rendered(
+    tokenizer: Tokenizer,
+    request: ChatRequest,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Tool],
+    form: ToolFormat | None,
+    limits: Limits,
 ) -> str:
-    messages = [as_dict(message) for message in request.messages]
+    """The prompt's text for `messages`, those of the request or what a strategy made of them. Raises UsageError where
+    the chat template refuses them, ApiError for what is beyond the limits."""
     variables = _variables(request, limits)
-    called = any(message.tool_calls or message.role == "tool" for message in request.messages)
+    called = any(message.get("tool_calls") or message["role"] == "tool" for message in messages)
     if form is None and called:
         form = find_format(template_of(tokenizer))
     if form is None:

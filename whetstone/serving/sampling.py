@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from whetstone.engine.protocol import Constraint, SamplingParams
 from whetstone.serving.errors import ApiError, bad
@@ -16,12 +16,16 @@ MASK = 2**64 - 1
 COLDEST = 1e-4
 
 
+def seed_of(seed: int | None) -> Callable[[int], int]:
+    """A 64-bit seed for each number of an answer: the first is the request's own, so that it samples what the engine
+    alone would; further ones are hashes of it. Without a seed they are random."""
+    first = secrets.randbits(64) if seed is None else seed & MASK
+    return lambda choice: _hashed(first, choice) if choice else first
+
+
 def seeds(seed: int | None, count: int) -> tuple[int, ...]:
-    """A 64-bit seed for each choice: the first is the request's own, so that it samples what the engine alone would;
-    further ones are hashes of it. Without a seed they are random."""
-    if seed is None:
-        return tuple(secrets.randbits(64) for _ in range(count))
-    return (seed & MASK, *(_hashed(seed & MASK, choice) for choice in range(1, count)))
+    """The seeds of `count` choices."""
+    return tuple(map(seed_of(seed), range(count)))
 
 
 def _hashed(seed: int, choice: int) -> int:

@@ -118,6 +118,7 @@ class Sampled(Strict):
     stop_token_ids: list[int] | None = None
     ignore_eos: bool | None = None
     return_token_ids: bool | None = None
+    select: Literal["first", "majority", "weighted", "best"] | None = None  # ours: of n answers, the one selected
     # taken and ignored
     user: Any = None
     store: Any = None

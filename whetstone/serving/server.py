@@ -22,7 +22,9 @@ from whetstone.serving.app import build
 from whetstone.serving.guard import Keys, is_loopback
 from whetstone.serving.limits import Limits
 from whetstone.serving.models import MakeEngine, Models, plain_engine
+from whetstone.serving.offers import Offers
 from whetstone.serving.state import State
+from whetstone.serving.strategies import check_offers
 
 PATIENCE = 30.0  # seconds that running requests get to finish
 KEEP_ALIVE = 30  # seconds that an idle connection stays open
@@ -43,6 +45,7 @@ class Settings:
     allowed_origins: tuple[str, ...] = ()
     patience: float = PATIENCE
     limits: Limits = field(default_factory=Limits)
+    offers: Offers = field(default_factory=Offers)
 
 
 class Server:
@@ -78,11 +81,12 @@ class Server:
                 raise UsageError("name a model to serve")
             for name, folder in (adapters or {}).items():
                 self._models.add_adapter(name, folder)
+            check_offers(self.settings.offers, self._models)
         except BaseException:
             self._socket.close()
             self._service.close(0)
             raise
-        self.state = State(self._service, self._models, self.settings.limits)
+        self.state = State(self._service, self._models, self.settings.limits, self.settings.offers)
         hosts = self.settings.allowed_hosts if local else None
         app = build(self.state, Keys(self.settings.keys), hosts, self.settings.allowed_origins)
         self._uvicorn = _Uvicorn(
@@ -104,7 +108,7 @@ class Server:
     @property
     def models(self) -> list[str]:
         """The names that clients may use."""
-        return [served.name for served in self._models.all]
+        return [*(served.name for served in self._models.all), *self.settings.offers.named]
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve until `stop` is called or a signal comes (in the main thread); calls `ready` when it listens."""

@@ -23,6 +23,7 @@ EXTRA = "fastapi", "starlette", "uvicorn", "llguidance"
 def serve(
     *models: str,
     adapters: Mapping[str, str] | None = None,
+    strategies: Mapping[str, str] | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     api_keys: Iterable[str] = (),
@@ -39,6 +40,7 @@ def serve(
     Args:
         models: as `whet serve` takes them; NAME=MODEL chooses a name.
         adapters: name -> folder of a LoRA adapter.
+        strategies: name -> MODEL@STRATEGY, as in {"careful": "smollm2-135m@consistency-8"}.
         port: 0 takes a free one.
         weights: how the engine keeps them; "bf16" and "int8" are quicker on a CPU and a little off.
         draft: a smaller model with the same tokenizer that guesses tokens; it changes the speed and no answer.
@@ -50,9 +52,10 @@ def serve(
             a draft model with another tokenizer.
     """
     need_extra()
+    from whetstone.serving.offers import Offers
     from whetstone.serving.server import Background, Server, Settings
 
-    settings = Settings(host, port, tuple(api_keys))
+    settings = Settings(host, port, tuple(api_keys), offers=Offers(dict(strategies or {})))
     make_engine = engine_maker(weights, draft=draft_source(draft, draft_weights, device))
     return Background(Server(models, adapters, settings, device, make_engine))
 

@@ -11,15 +11,19 @@ from whetstone.engine.service import Service
 from whetstone.serving.bridge import Bridge
 from whetstone.serving.limits import Limits
 from whetstone.serving.models import Models
+from whetstone.serving.offers import Offers
 
 T = TypeVar("T")
+COMMENT_SECONDS = 10.0  # a stream that has nothing to say says so this often; proxies give up after 30 or 60
 
 
 class State:
     """The engines' service, the models on it, and what is counted. Belongs to one event loop."""
 
-    def __init__(self, service: Service, models: Models, limits: Limits) -> None:
+    def __init__(self, service: Service, models: Models, limits: Limits, offers: Offers | None = None) -> None:
         self.service, self.models, self.limits = service, models, limits
+        self.offers = offers or Offers()
+        self.comment_seconds = COMMENT_SECONDS
         self.closing = False
         self.responses: Counter[tuple[str, int]] = Counter()  # by path and status
         self.disconnects = 0

@@ -119,6 +119,22 @@ def final_list(text: str) -> str | None:
     return None if len(found) != 1 or UNREADABLE in found else str(found.pop())
 
 
+def read_general(text: str) -> str | None:
+    """What a text of no known task answers, for votes: what it marks last (a box, a tag, "Answer: X"), else its last
+    number, else all of it without case, outer punctuation and spacing. None for an empty text.
+
+    A vote only needs that equal answers read alike; nobody is judged by this, so it takes the last of several where
+    the exact readers refuse.
+    """
+    text = text[-MAX_TEXT:]
+    if segments := [segment for segment in marked(text) if _trim(bare(segment))]:
+        found = _read_fractions(segments[-1])
+        one = len(found) == 1 and UNREADABLE not in found
+        return str(found.pop()) if one else _trim(bare(segments[-1]))
+    numbers = [value for _, _, value in _merge_fractions(text, _number_tokens(text, _RUN)) if value is not UNREADABLE]
+    return str(numbers[-1]) if numbers else _trim(text) or None
+
+
 def judge_words(text: str, gold: Sequence[str]) -> Verdict:
     """The answer is a sequence of words, separated by spaces or commas. Case and punctuation around words do
     not count.
