@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from whetstone.errors import UsageError, WorkFailed
     from whetstone.evals.evaluate import evaluate
     from whetstone.evals.rounds.round import Round
+    from whetstone.evals.scaling.scale import scale
     from whetstone.models.loading import load
     from whetstone.runs.directory import RunDirectory
     from whetstone.serving.start import serve
@@ -53,6 +54,7 @@ _HOME = {
     "sample": "engine.generate",
     "Answer": "engine.generate",
     "evaluate": "evals.evaluate",
+    "scale": "evals.scaling.scale",
     "Round": "evals.rounds.round",
     "sharpen": "sharpen.pipeline",
     "resume": "sharpen.pipeline",
@@ -86,6 +88,7 @@ __all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
     "SamplingParams",
     "Completion",
     "evaluate",
+    "scale",
     "Round",
     "sharpen",
     "resume",

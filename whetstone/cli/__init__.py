@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from whetstone.cli import audit, bench, chat, doctor, evaluate, generate, round, serve, sharpen
+from whetstone.cli import audit, bench, chat, doctor, evaluate, generate, round, scale, serve, sharpen
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.text import printable
 
@@ -23,6 +23,7 @@ app.command()(sharpen.sharpen)
 app.command()(sharpen.resume)
 app.command()(sharpen.report)
 app.command("eval")(evaluate.evaluate)
+app.command()(scale.scale)
 app.add_typer(round.app)
 app.add_typer(audit.audit)
 app.command()(generate.generate)

@@ -23,7 +23,7 @@ DEFAULT_STYLE = "only"
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """The problems of one evaluation and how they are put."""
 
     task: Task
@@ -70,7 +70,7 @@ def evaluate(
     warmth = temperature if temperature is not None else 0.0 if samples == 1 else 1.0
     if samples > 1 and warmth == 0:
         raise UsageError("several greedy answers are all the same: ask for one, or give a temperature above 0")
-    asked = _asked(load_task(task), level, n, style, seed)
+    asked = asked_of(load_task(task), level, n, style, seed)
     shown = progress or Progress()
     if isinstance(asked.task, ChoiceFile) and asked.style.name == LIKELIHOOD:
         if samples > 1 or warmth != 0:
@@ -83,7 +83,9 @@ def evaluate(
     return result | {"looks": count_look(source, result, shown)} | ({"rows": listed} if rows else {})
 
 
-def _asked(task: Task, level: int | None, n: int, style: str | None, seed: int) -> _Asked:
+def asked_of(task: Task, level: int | None, n: int, style: str | None, seed: int) -> Asked:
+    """The problems that `whet eval` asks for these options. Raises UsageError for a level, style or number that cannot
+    be."""
     styles = task.styles()
     name = style or (LIKELIHOOD if isinstance(task, ChoiceFile) else DEFAULT_STYLE)
     if name not in styles:
@@ -94,7 +96,7 @@ def _asked(task: Task, level: int | None, n: int, style: str | None, seed: int) 
     facts["key"] = commitment(key)
     if not isinstance(task, FixedItems):
         chosen = task.default_level if level is None else level
-        return _Asked(task, chosen, styles[name], Stream(task, key, "eval", chosen).take(n, distinct=True), key, facts)
+        return Asked(task, chosen, styles[name], Stream(task, key, "eval", chosen).take(n, distinct=True), key, facts)
     if level is not None:
         raise UsageError(f"{task.path} holds fixed items, which have no level: leave out --level")
     drawn = task.draw(n, key)
@@ -106,13 +108,13 @@ def _asked(task: Task, level: int | None, n: int, style: str | None, seed: int) 
         "repeated": drawn.repeated,
         "note": FIXED,
     }
-    return _Asked(task, 1, styles[name], drawn.problems, key, facts)
+    return Asked(task, 1, styles[name], drawn.problems, key, facts)
 
 
 Outcome = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
-def _likelihoods(source: Source, task: ChoiceFile, asked: _Asked, progress: Progress) -> Outcome:
+def _likelihoods(source: Source, task: ChoiceFile, asked: Asked, progress: Progress) -> Outcome:
     loaded = source.weights()
     wanted = sum(len(problem.facts["choices"]) for problem in asked.problems)
     with progress.stage("choices", wanted) as stage:
@@ -122,7 +124,7 @@ def _likelihoods(source: Source, task: ChoiceFile, asked: _Asked, progress: Prog
     return result | {"verdicts": choices.verdicts(scored)} | asked.facts, choices.rows(scored)
 
 
-def _answers(source: Source, asked: _Asked, samples: int, warmth: float, progress: Progress) -> Outcome:
+def _answers(source: Source, asked: Asked, samples: int, warmth: float, progress: Progress) -> Outcome:
     backend = source.open()
     questioner = Questioner(backend.sampler, backend.tokenizer, asked.task, asked.style, positions=backend.positions)
     room, wanted = asked.style.room(asked.task), len(asked.problems) * samples

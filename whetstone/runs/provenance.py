@@ -91,6 +91,12 @@ def sha256_folder(path: Path) -> str:
     return digest.hexdigest()
 
 
+def weights_sha256(folder: Path) -> str:
+    """The digest by which a run names the model in a folder: of its one file of weights, else of the whole folder."""
+    weights = folder / "model.safetensors"
+    return sha256_file(weights) if weights.is_file() else sha256_folder(folder)
+
+
 def _git(root: Path, *arguments: str) -> str:
     answer = subprocess.run(
         ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10

@@ -34,8 +34,7 @@ def about_model(loaded: Loaded) -> dict[str, Any]:
 
 def _identity(name: str, folder: Path) -> dict[str, str]:
     """A folder or file goes by its own name: the way to it says nothing."""
-    weights = folder / "model.safetensors"
     return {
         "name": Path(name).name if Path(name).exists() else name,
-        "sha256": provenance.sha256_file(weights) if weights.is_file() else provenance.sha256_folder(folder),
+        "sha256": provenance.weights_sha256(folder),
     }

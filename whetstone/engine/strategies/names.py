@@ -33,9 +33,11 @@ _SPEC = re.compile(r"(?P<method>[a-z]+(?:-[a-z]+)*)(?:-(?P<number>\d+))?(?::(?P<
 
 @dataclass(frozen=True)
 class Tools:
-    """What methods may need beside a sampler: verifiers by name ("certainty", "check", "head", ...)."""
+    """What methods may need beside a sampler: verifiers by name ("certainty", "check", "head", ...), and the
+    temperature where a name does not say another (`t=`)."""
 
     verifiers: Mapping[str, Verifier] = field(default_factory=dict)
+    temperature: float = DEFAULT_TEMPERATURE
 
     def verifier(self, name: str, method: str) -> Verifier:
         """Raises UsageError, naming those that there are."""
@@ -51,6 +53,7 @@ class Options:
 
     method: str
     given: dict[str, str]
+    warmth: float = DEFAULT_TEMPERATURE
 
     def text(self, name: str, default: str) -> str:
         return self.given.pop(name, default)
@@ -76,7 +79,7 @@ class Options:
         return int(value)
 
     def temperature(self) -> float:
-        return self.number("t", DEFAULT_TEMPERATURE, 0.01, 100)
+        return self.number("t", self.warmth, 0.01, 100)
 
     def require_all_used(self) -> None:
         if self.given:
@@ -238,7 +241,8 @@ def strategy_of(spec: str, tools: Tools | None = None) -> Strategy:
         if not (name and equals and value):
             raise UsageError(f"{spec!r}: options look like name=value, and {pair!r} does not")
         pairs[name] = value
-    options = Options(match["method"], pairs)
-    made = method.make(spec, number, options, tools or Tools())
+    tools = tools or Tools()
+    options = Options(match["method"], pairs, tools.temperature)
+    made = method.make(spec, number, options, tools)
     options.require_all_used()
     return made

@@ -1,5 +1,6 @@
 """Intervals, paired tests, repeated answers, power, ranks and calibration; docs/statistics.md says which when."""
 
+from whetstone.evals.statistics.best_of import best_of_k, random_of_k, weighted_at_k
 from whetstone.evals.statistics.intervals import (
     LEVEL,
     Interval,
@@ -44,6 +45,7 @@ __all__ = [
     "Reliability",
     "SeedSpread",
     "accuracy_interval",
+    "best_of_k",
     "beta_binomial",
     "cluster_bootstrap",
     "clustered_error",
@@ -63,6 +65,7 @@ __all__ = [
     "pass_at_k_curve",
     "pass_hat_k",
     "pass_hat_k_curve",
+    "random_of_k",
     "rank_intervals",
     "reading",
     "reliability",
@@ -70,5 +73,6 @@ __all__ = [
     "sign_flip",
     "standard_error",
     "unpaired_difference",
+    "weighted_at_k",
     "wilson",
 ]

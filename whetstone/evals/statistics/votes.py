@@ -17,15 +17,21 @@ from whetstone.evals.statistics.resampling import RESAMPLES
 @dataclass(frozen=True)
 class Ballot:
     """The answers to one problem: `counts` of each distinct answer, which of these are `right`, and how many `silent`
-    samples gave no answer and do not vote."""
+    samples gave no answer and do not vote.
+
+    `right` is a share where texts that count as the same answer were not judged alike: the text that stands for the
+    winning answer is as likely any of them.
+    """
 
     counts: tuple[int, ...]
-    right: tuple[bool, ...]
+    right: tuple[float, ...]
     silent: int = 0
 
     def __post_init__(self) -> None:
         if len(self.counts) != len(self.right) or min((*self.counts, 1)) < 1 or self.silent < 0:
             raise ValueError("each answer needs a count of at least 1 and whether it is right")
+        if not all(0 <= share <= 1 for share in self.right):
+            raise ValueError("an answer is right, wrong, or right in a share of its texts")
 
 
 def maj_at_k(ballot: Ballot, k: int) -> float:
@@ -42,7 +48,7 @@ def maj_at_k(ballot: Ballot, k: int) -> float:
     for place, right in enumerate(ballot.right):
         if right:
             others = tuple(sorted(ballot.counts[:place] + ballot.counts[place + 1 :]))
-            won += _subsets_won(ballot.counts[place], others, ballot.silent, k)
+            won += right * _subsets_won(ballot.counts[place], others, ballot.silent, k)
     return min(1.0, won / math.comb(n, k))
 
 

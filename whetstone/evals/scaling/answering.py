@@ -1,0 +1,231 @@
+"""Models one after the other, tasks one after the other: what is loaded when, and what is made of the points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whetstone.engine.backends import Backend, Source, local
+from whetstone.engine.prices import Hourly, PriceTable
+from whetstone.engine.remote.endpoint import Endpoint
+from whetstone.engine.remote.usage import Prices
+from whetstone.engine.samples import SampleFile
+from whetstone.engine.strategies.spending import weights_read
+from whetstone.errors import UsageError, WorkFailed
+from whetstone.evals.evaluate import Asked, unanswered
+from whetstone.evals.looks import count_look
+from whetstone.evals.measure import Scores
+from whetstone.evals.scaling.break_even import train_or_think
+from whetstone.evals.scaling.folder import SAMPLES
+from whetstone.evals.scaling.measuring import Asker, Measured, measure, questions_of, settings_of
+from whetstone.evals.scaling.points import COSTS, Point
+from whetstone.evals.scaling.pool import SharedPool
+from whetstone.evals.scaling.reading import cheapest, knees, read_points
+from whetstone.evals.scaling.tools import tools_for
+from whetstone.evals.scaling.training_cost import TrainingCost, mean_prompt
+from whetstone.evals.scaling.wishes import Wish, everything
+from whetstone.models.config import ModelConfig
+from whetstone.models.hub import is_endpoint
+from whetstone.models.loading import Loaded, load
+from whetstone.runs.progress import Progress, Stage
+from whetstone.tasks.baselines import majority_answer
+from whetstone.tasks.files.task import FixedItems
+from whetstone.tasks.task import Verdict, judge
+
+GUESSES = 500  # training problems among whose answers the most frequent one is looked for
+
+
+@dataclass
+class Subject:
+    """One model: where it comes from, its name on the page, what tells its weights from all others, at what temperature
+    it is sampled. run, cost, base: the run that trained it, what that recorded, the name of the model that it was
+    trained from. Filled in when it is loaded: its `config`, and `one_off`, what training cost in flops and seconds."""
+
+    source: Source
+    name: str
+    identity: str
+    temperature: float
+    run: Path | None = None
+    cost: TrainingCost | None = None
+    base: str | None = None
+    config: ModelConfig | None = None
+    one_off: dict[str, Any] | None = None
+    backend: dict[str, Any] | None = None
+
+    @property
+    def priced_as(self) -> str:
+        """The name in a price table: of an endpoint, the model's there."""
+        return self.source.name or self.name
+
+    def to_dict(self) -> dict[str, Any]:
+        trained = None
+        if self.cost is not None:
+            trained = {**self.cost.to_dict(), "base_here": self.base, "cost": self.one_off}
+        return {
+            "name": self.name,
+            "identity": self.identity,
+            "temperature": self.temperature,
+            "weights_read": None if self.config is None else weights_read(self.config),
+            "trained": trained,
+            "backend": self.backend,
+        }
+
+
+@dataclass
+class Answering:
+    """One call of `scale` at work."""
+
+    folder: Path
+    wishes: Sequence[Wish] | None
+    budgets: Sequence[int]
+    prices: PriceTable
+    verifier: Path | None
+    want: float | None
+    progress: Progress
+
+    def all(self, subjects: Sequence[Subject], asked: Sequence[Asked]) -> tuple[list[dict[str, Any]], list[Any]]:
+        """The measurements as JSON, model by model, and the comparisons of trained models with their bases."""
+        told: list[dict[str, Any]] = []
+        points: dict[tuple[str, int], list[Point]] = {}
+        file = SampleFile(self.folder / SAMPLES)
+        try:
+            for subject in subjects:
+                loaded, backend = self._open(subject)
+                for place, each in enumerate(asked):
+                    row, points[subject.name, place] = self._measure(subject, loaded, backend, each, file)
+                    told.append(row)
+                subject.backend = backend.facts()
+        finally:
+            file.close()
+        compared = []
+        by_name = {subject.name: subject for subject in subjects}
+        for subject in subjects:
+            if subject.base is not None and subject.one_off is not None:
+                for place, each in enumerate(asked):
+                    pair = points[by_name[subject.base].name, place], points[subject.name, place]
+                    compared.append(self._compared(subject, each, *pair))
+        return told, compared
+
+    def _open(self, subject: Subject) -> tuple[Loaded | None, Backend]:
+        source = subject.source
+        if source.backend == "local" and not is_endpoint(source.model):
+            loaded = load(source.model, source.device)
+            subject.config = loaded.model.config
+            if subject.cost is not None and subject.run is not None:
+                subject.one_off = self._one_off(subject, loaded)
+            return loaded, local(loaded)
+        return None, source.open()
+
+    def _one_off(self, subject: Subject, loaded: Loaded) -> dict[str, Any]:
+        assert subject.cost is not None and subject.run is not None and subject.config is not None
+        try:
+            prompt = mean_prompt(subject.run, loaded.tokenizer)
+        except (UsageError, KeyError) as error:
+            self.progress.message(f"the prompts of the run in {subject.run} are not counted: {error}")
+            prompt = 0.0
+        flops = subject.cost.flops(subject.config, prompt)
+        price = self._price(subject)
+        usd = subject.cost.seconds * price.usd_per_hour / 3600 if isinstance(price, Hourly) else None
+        return {"prompt_tokens": prompt, "flops": flops, "seconds": subject.cost.seconds, "usd": usd}
+
+    def _price(self, subject: Subject) -> Prices | Hourly | None:
+        return self.prices.of(subject.priced_as)
+
+    def _measure(
+        self, subject: Subject, loaded: Loaded | None, backend: Backend, asked: Asked, file: SampleFile
+    ) -> tuple[dict[str, Any], list[Point]]:
+        tools = tools_for(loaded, asked.task, subject.temperature, self.verifier)
+        needed = [verifier.params_needed.get("top_logprobs", 0) for verifier in tools.verifiers.values()]
+        pool = SharedPool(backend.sampler, subject.identity, file, top_logprobs=max(needed, default=0))
+        price = self._price(subject)
+        if price is None and isinstance(backend.sampler, Endpoint):
+            price = backend.sampler.settings.prices
+        asker = Asker(backend, pool, subject.config, tools, price)
+        questions = questions_of(asked)
+        wishes = everything(tools) if self.wishes is None else self.wishes
+        settings, left_out = settings_of(wishes, self.budgets, questions, asker, strict=self.wishes is not None)
+        n = len(questions)
+        pooled = [each.pooled.count for each in settings if each.pooled]
+        total = n * max(pooled, default=0) + sum(each.units(n) for each in settings)
+        with self.progress.stage(f"{subject.name}, {asked.task.name} level {asked.level}", total) as stage:
+            measured = measure(asked, asker, settings, questions, _shown_by(stage))
+            stage.total = stage.done
+        _require_answers(backend, pool)
+        return self._told(subject, asked, measured, left_out), measured.points
+
+    def _told(
+        self, subject: Subject, asked: Asked, measured: Measured, left_out: list[dict[str, str]]
+    ) -> dict[str, Any]:
+        ids = [problem.id for problem in asked.problems]
+        clusters = [problem.cluster for problem in asked.problems]
+        known = clusters if any(clusters) else None
+        rows = read_points(measured.points, ids, clusters)
+        told: dict[str, Any] = {
+            "model": subject.name,
+            "task": asked.task.name,
+            "task_version": asked.task.version,
+            "level": None if isinstance(asked.task, FixedItems) else asked.level,
+            "n": len(ids),
+            "room": asked.style.room(asked.task),
+            "pools": measured.pools,
+            "guess": guess_rate(asked),
+            "points": [row | {"per_problem": p.rows()} for row, p in zip(rows, measured.points, strict=True)],
+            "knees": knees(measured.points, known),
+            "cheapest": None if self.want is None else cheapest(measured.points, self.want, ids, clusters),
+            "left_out": left_out + measured.left_out,
+            "problems": ids,
+            "clusters": clusters,
+        }
+        return told | {"looks": self._look(subject, asked, told)}
+
+    def _look(self, subject: Subject, asked: Asked, told: dict[str, Any]) -> dict[str, int] | None:
+        first = next((row for row in told["points"] if row["kind"] == "method"), None)
+        if first is None:
+            return None
+        result = {name: told[name] for name in ("task", "task_version")} | {"key": asked.facts["key"]}
+        level = {} if told["level"] is None else {"level": told["level"]}
+        return count_look(subject.source, result | level | {"accuracy": first["accuracy"]}, self.progress)
+
+    def _compared(
+        self, subject: Subject, asked: Asked, base: Sequence[Point], sharpened: Sequence[Point]
+    ) -> dict[str, Any]:
+        assert subject.one_off is not None and subject.cost is not None
+        one_off = {**subject.one_off, "flops": subject.one_off["flops"]["total"]}
+        ids, clusters = [p.id for p in asked.problems], [p.cluster for p in asked.problems]
+        found = {
+            cost: train_or_think(base, sharpened, one_off[cost], cost, ids, clusters)
+            for cost in COSTS
+            if one_off.get(cost) is not None
+        }
+        trained_on = subject.cost.task == asked.task.name and subject.cost.level == asked.level
+        told = {"base": subject.base, "trained": subject.name, "task": asked.task.name, "level": asked.level}
+        return {**told, "trained_on": trained_on, "by": found}
+
+
+def _shown_by(stage: Stage) -> Any:
+    def show(units: int, note: str) -> None:
+        stage.advance(units, note)
+
+    return show
+
+
+def _require_answers(backend: Backend, pool: SharedPool) -> None:
+    """Raises WorkFailed where an endpoint gave nothing at all: that is no measurement."""
+    facts = backend.facts()
+    if facts is not None and pool.found == 0 and 0 < pool.drawn <= unanswered(facts):
+        raise WorkFailed(f"not one of {pool.drawn} requests was answered, the last for this: {facts['last_failure']}")
+
+
+def guess_rate(asked: Asked) -> dict[str, Any] | None:
+    """{text, accuracy}: how often the most frequent right answer of other problems is right here, which needs no model;
+    None where the task gives no answers."""
+    if isinstance(asked.task, FixedItems):
+        return None
+    text = majority_answer(asked.task, asked.level, asked.key, GUESSES)
+    if text is None:
+        return None
+    right = [int(judge(asked.task, problem, text) is Verdict.RIGHT) for problem in asked.problems]
+    clusters = [problem.cluster for problem in asked.problems]
+    return {"text": text, "accuracy": Scores([p.id for p in asked.problems], right, clusters).accuracy().to_dict()}

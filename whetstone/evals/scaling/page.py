@@ -1,0 +1,5 @@
+from typing import Any
+
+
+def render(result: Any) -> str:
+    return "<html></html>"
