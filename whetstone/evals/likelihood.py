@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from whetstone.engine.protocol import Progress
 from whetstone.errors import UsageError
 from whetstone.models.loading import Loaded
-from whetstone.models.packing import TokenTrie, Trie
+from whetstone.models.packing import TokenTrie, passes
 
 # Distinct tokens of one pass. At 4096 the activations of a 135M model take some 300 MB; logits go by in chunks.
 PASS_TOKENS = 4096
@@ -61,7 +61,10 @@ def token_scores(
         )
     found: list[TokenScores] = [_NOTHING] * len(sequences)
     done = 0
-    for places in passes(sequences, pass_tokens):
+    if any(len(sequence) == 0 for sequence in sequences):
+        raise ValueError("a sequence needs at least one token")
+    # the last token predicts nothing that is asked for
+    for places in passes([sequence[:-1] for sequence in sequences], pass_tokens):
         for place, scores in zip(places, _one_pass(loaded, [sequences[i] for i in places]), strict=True):
             found[place] = scores
         done += len(places)
@@ -71,23 +74,6 @@ def token_scores(
 
 
 _NOTHING = TokenScores(np.empty(0, dtype=np.float32), np.empty(0, dtype=bool))
-
-
-def passes(sequences: Sequence[Sequence[int]], pass_tokens: int) -> Iterator[list[int]]:
-    """Places of the sequences of each pass; those that begin alike stand together."""
-    batch: list[int] = []
-    trie = Trie()
-    for place in sorted(range(len(sequences)), key=lambda place: tuple(sequences[place])):
-        if not len(sequences[place]):
-            raise ValueError("a sequence needs at least one token")
-        computed = tuple(sequences[place][:-1])  # the last token predicts nothing that is asked for
-        if batch and len(trie) + trie.missing(computed) > pass_tokens:
-            yield batch
-            batch, trie = [], Trie()
-        batch.append(place)
-        trie.insert(computed)
-    if batch:
-        yield batch
 
 
 def _one_pass(loaded: Loaded, sequences: Sequence[Sequence[int]]) -> list[TokenScores]:

@@ -12,6 +12,7 @@ Parameters are fp32 masters; activations may be narrower, then each `Linear` cas
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Protocol
 
 import torch
@@ -176,13 +177,23 @@ class Decoder(nn.Module):
 
     def forward(self, ids_N: Tensor, positions_N: Tensor, context: AttentionContext) -> Tensor:
         """Hidden states [N, D] after the last norm, for flat `ids_N` at `positions_N` under `context`."""
+        return self.states(ids_N, positions_N, context, {self.config.layers})[self.config.layers]
+
+    def states(
+        self, ids_N: Tensor, positions_N: Tensor, context: AttentionContext, layers: Collection[int]
+    ) -> dict[int, Tensor]:
+        """The residual stream [N, D] after so many blocks, for each number in `layers`, from 0 (the embeddings) on;
+        after all of them it has gone through the last norm, too. Blocks behind the highest number are not computed."""
         frequency = rotary_frequencies(self.config.rope, self.config.head_dim, ids_N.device)
         angle_NE = (positions_N[:, None].float() * frequency).repeat(1, 2)
         cos_NE, sin_NE = angle_NE.cos().to(self.compute_dtype), angle_NE.sin().to(self.compute_dtype)
         x_ND = self.embed(ids_N).to(self.compute_dtype)
-        for block in self.layers:
+        found = {0: x_ND} if 0 in layers else {}
+        for depth, block in enumerate(self.layers[: max(layers)], start=1):
             x_ND = block(x_ND, cos_NE, sin_NE, context)
-        return self.norm(x_ND)
+            if depth in layers:
+                found[depth] = self.norm(x_ND) if depth == self.config.layers else x_ND
+        return found
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
         """Vocabulary logits [N, V] in fp32; matmul inputs are widened because a bf16 head costs exactness."""

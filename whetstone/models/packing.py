@@ -6,7 +6,7 @@ sequence apart, gradients included, at the cost of the distinct tokens only. `To
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ class PackedTokens:
         self.ids_N = torch.tensor(ids, device=self.device)
         positions_N = np.concatenate([np.arange(run.start, len(run.path)) for run in runs])
         self.positions_N = torch.from_numpy(positions_N).to(self.device)
+        self.runs = runs
         self._layout = Layout(runs, self.device)
 
     @property
@@ -84,3 +85,18 @@ class TokenTrie(PackedTokens):
             if len(trie) > first:
                 runs.append(Run(first, len(trie) - first, self.places[-1]))
         super().__init__(trie.ids, runs, device)
+
+
+def passes(sequences: Sequence[Sequence[int]], pass_tokens: int) -> Iterator[list[int]]:
+    """Places of the sequences of each pass, so that a pass holds at most so many distinct tokens (a longer sequence
+    goes alone); those that begin alike stand together."""
+    batch: list[int] = []
+    trie = Trie()
+    for place in sorted(range(len(sequences)), key=lambda place: tuple(sequences[place])):
+        if batch and len(trie) + trie.missing(sequences[place]) > pass_tokens:
+            yield batch
+            batch, trie = [], Trie()
+        batch.append(place)
+        trie.insert(sequences[place])
+    if batch:
+        yield batch

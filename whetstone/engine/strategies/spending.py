@@ -41,15 +41,24 @@ class Spent:
 
 def weights_read(config: ModelConfig) -> int:
     """Weights that a token is multiplied with (the embedding's row is looked up, not multiplied; the head is)."""
-    attention = config.width * config.head_dim * (2 * config.heads + 2 * config.kv_heads)
-    return config.layers * (attention + 3 * config.width * config.channel_width) + config.vocab_size * config.width
+    return config.layers * _of_a_layer(config) + config.vocab_size * config.width
 
 
 def flops(config: ModelConfig, tokens: int, context: int) -> float:
     """Floating-point operations of computing `tokens` tokens behind `context` others: 2 per weight, and 4 per layer,
     head channel and token attended to (scores and values; Kaplan et al. 2020, table 1, with the causal mean)."""
+    return state_flops(config, tokens, context, config.layers) + 2.0 * config.vocab_size * config.width * tokens
+
+
+def state_flops(config: ModelConfig, tokens: int, context: int, layers: int) -> float:
+    """`flops` of the hidden states after the first `layers` blocks alone: no row of the vocabulary is computed."""
     attended = tokens * (context + (tokens + 1) / 2)
-    return 2.0 * weights_read(config) * tokens + 4.0 * config.layers * config.heads * config.head_dim * attended
+    return layers * (2.0 * _of_a_layer(config) * tokens + 4.0 * config.heads * config.head_dim * attended)
+
+
+def _of_a_layer(config: ModelConfig) -> int:
+    attention = config.width * config.head_dim * (2 * config.heads + 2 * config.kv_heads)
+    return attention + 3 * config.width * config.channel_width
 
 
 @dataclass

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whetstone.evals.likelihood import PASS_TOKENS, passes
+from whetstone.evals.likelihood import PASS_TOKENS
 from whetstone.models.loading import Loaded
-from whetstone.models.packing import TokenTrie
+from whetstone.models.packing import TokenTrie, passes
 
 CHUNK_ROWS = 256  # rows of [rows, vocabulary] that are held at once
 LEAST_SPREAD = 1e-6  # of a distribution that has all its mass on one token
@@ -41,7 +41,7 @@ def token_moments(
     if any(len(sequence) < 2 for sequence in sequences):
         raise ValueError("a sequence needs at least two tokens: the first predicts the second")
     found: dict[int, TokenMoments] = {}
-    for places in passes(sequences, pass_tokens):
+    for places in passes([sequence[:-1] for sequence in sequences], pass_tokens):
         batch = [sequences[place] for place in places]
         found.update(zip(places, _one_pass(loaded, batch), strict=True))
     return [found[place] for place in range(len(sequences))]
