@@ -17,8 +17,8 @@ from whetstone.engine.selection import select
 from whetstone.engine.strategies.parallel import Parallel, chosen
 from whetstone.engine.strategies.run import Outcome
 from whetstone.engine.strategies.spending import Spent
-from whetstone.engine.strategies.stopping import NEVER, agreement, further, thresholds, worst_loss
-from whetstone.engine.strategies.strategy import Candidate, Choice, Draw, Question, Score, Steps, Strategy, draw
+from whetstone.engine.strategies.stopping import agreement, further, thresholds, worst_loss
+from whetstone.engine.strategies.strategy import Candidate, Draw, Question, Score, Steps, Strategy, draw
 from whetstone.errors import UsageError
 
 
