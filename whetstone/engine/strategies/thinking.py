@@ -140,11 +140,10 @@ class _Chain:
             if self.ending.within and writer.end == "stop" and (said := writer.candidate(self.question)).answer:
                 return said
             writer.force(self.ending.close)
-            split = self.split()
-        assert split is not None, "the closing mark reads as one"
-        yield from self._answer(split.through)
+        yield from self._answer(len(writer.ids) if split is None else split.through)
         split = self.split()
-        return writer.candidate(self.question, "" if split is None else split.answer)
+        assert split is not None, "the closing mark reads as one"
+        return writer.candidate(self.question, split.answer)
 
     def _think(self) -> Chain[Split | None]:
         """Where the model closed its thinking; None where it must be made to."""
