@@ -36,8 +36,8 @@ class Recorder:
 
 @dataclass
 class Script:
-    """Writes one of `texts` after the other, whatever it is asked, each cut at a stop id and where the room ends. "|" at
-    its end ends the answer."""
+    """Writes one of `texts` after the other, whatever it is asked, each cut at a stop id and where the room ends. "|"
+    at its end ends the answer."""
 
     tokenizer: Tokenizer
     texts: list[str]

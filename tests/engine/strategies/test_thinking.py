@@ -44,7 +44,7 @@ def require_law_2(recorder: Recorder, prompt: tuple[int, ...]) -> None:
             known |= {request.prompt_ids + kept[:end] for end in range(len(kept) + 1)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     model=st.sampled_from(sorted(MODELS)),
     budget=st.integers(24, 150),

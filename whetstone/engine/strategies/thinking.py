@@ -2,8 +2,8 @@
 
 Thinking is what stands before the closing mark of a model that has one (`</think>`), and before "Answer:" of any other.
 Who has not closed it when the budget is used up is made to: the mark is put in, and the answer written behind it. Who
-closes it too early gets "Wait" instead of the mark (budget forcing: Muennighoff et al. 2025, arXiv 2501.19393). Who ends
-without a mark, but in words that are an answer already, has answered.
+closes it too early gets "Wait" instead of the mark (budget forcing: Muennighoff et al. 2025, arXiv 2501.19393). Who
+ends without a mark, but in words that are an answer already, has answered.
 """
 
 from __future__ import annotations
