@@ -114,9 +114,9 @@ def test_sums_are_worked_out_and_the_model_goes_on() -> None:
 
 
 def test_no_more_uses_than_allowed_and_no_endless_looking() -> None:
-    backend, script = scripted("1 + 1 =", ", 2 + 2 =", ", 3 + 3 = 7|")
+    backend, _ = scripted("1 + 1 =", ", 2 + 2 =", ", 3 + 3 = 7|")
     assert ask(backend, strategy_of("calculator-2"), sums(1)[0])[0].choice.text == "1 + 1 = 2, 2 + 2 = 4, 3 + 3 = 7"
-    backend, script = scripted("a =", " b =", " c =", " d =", " e = 5 + 5 = 10 |")
+    backend, _ = scripted("a =", " b =", " c =", " d =", " e = 5 + 5 = 10 |")
     assert ask(backend, strategy_of("calculator-1"), sums(1)[0])[0].choice.text == "a = b = c = d = e = 5 + 5 = 10 "
 
 
