@@ -87,8 +87,6 @@ def worst_loss(count: int, threshold: float) -> float:
     the rule holds. Paths that meet none are counted by dynamic programming. Several L share count - B votes: the worst
     division is a knapsack's.
     """
-    if count > MOST_SAMPLES:
-        raise UsageError(f"a vote that may stop early takes at most {MOST_SAMPLES} samples, not {count}")
     if threshold > 1:
         return 0.0
     stops = [[a > b and ahead(a, b) >= threshold for b in range(count + 1)] for a in range(count + 1)]
@@ -129,7 +127,9 @@ def _knapsack(chance: np.ndarray, votes: int) -> float:
 @cache
 def safe_threshold(count: int, loss: float) -> float:
     """The lowest threshold whose `worst_loss` is at most `loss`; NEVER for 0. Raises UsageError beyond MOST_SAMPLES."""
-    values = thresholds(min(count, MOST_SAMPLES + 1))
+    if count > MOST_SAMPLES:
+        raise UsageError(f"a vote that may stop early takes at most {MOST_SAMPLES} samples, not {count}")
+    values = thresholds(count)
     low, high = 0, len(values) - 1  # the last one, NEVER, is always safe
     while low < high:
         middle = (low + high) // 2

@@ -2,7 +2,8 @@
 
 Thinking is what stands before the closing mark of a model that has one (`</think>`), and before "Answer:" of any other.
 Who has not closed it when the budget is used up is made to: the mark is put in, and the answer written behind it. Who
-closes it too early gets "Wait" instead of the mark (budget forcing: Muennighoff et al. 2025, arXiv 2501.19393).
+closes it too early gets "Wait" instead of the mark (budget forcing: Muennighoff et al. 2025, arXiv 2501.19393). Who
+ends without a mark, but in words that are an answer already, has answered.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from whetstone.engine.text.reasoning import ThinkingMarks, thinking_marks
 from whetstone.errors import UsageError
 from whetstone.models.tokenizer import Tokenizer
 
-ANSWER = re.compile(r"\banswer\b[*_ ]{0,3}:", re.IGNORECASE)
+ANSWER = re.compile(r"\b(?:final\s)?answer\b[*_ ]{0,3}:", re.IGNORECASE)
+# behind a bare "Answer:" SmolLM2 writes the X of its instruction three times as often
+CLOSE, WAIT = "\nFinal Answer:", "\nWait"
+_PARAGRAPH = re.compile(r"(?<=\S)\s*?\n\s*\n")
 
 
 def own_marks(tokenizer: Tokenizer) -> ThinkingMarks | None:
@@ -51,10 +55,10 @@ class Ending:
     @classmethod
     def of(cls, tokenizer: Tokenizer, prompt: str) -> Ending:
         """Of a model with this tokenizer, behind this prompt."""
-        wait = tuple(tokenizer.encode("\nWait"))
+        wait = tuple(tokenizer.encode(WAIT))
         marks = own_marks(tokenizer)
         if marks is None:
-            return cls(ANSWER, (), tuple(tokenizer.encode("\nAnswer:")), wait, True)
+            return cls(ANSWER, (), tuple(tokenizer.encode(CLOSE)), wait, True)
         opened = "" if marks.opened_by(prompt) else f"{marks.open}\n"
         close = tuple(tokenizer.encode(f"\n{marks.close}\n\n"))
         return cls(re.compile(re.escape(marks.close)), tuple(tokenizer.encode(opened)), close, wait, False)
@@ -66,8 +70,10 @@ class Ending:
             return None
         before, through = writer.place(found.start()), writer.place(found.end() - 1) + 1
         shared = writer.upto(through)[found.end() :]  # of the token in which the mark ends
-        answer = shared + tokenizer.decode(writer.ids[through:])
-        return Split(before, through, found.group() + answer if self.within else answer.strip())
+        answer = (shared + tokenizer.decode(writer.ids[through:])).strip()
+        if self.within:  # who goes on after an empty line has begun something else
+            answer = f"{found.group()} {_PARAGRAPH.split(answer, maxsplit=1)[0]}"
+        return Split(before, through, answer)
 
 
 @dataclass(frozen=True)
@@ -131,12 +137,13 @@ class _Chain:
         if writer.failed:
             return writer.candidate(self.question, "")
         if split is None:
+            if self.ending.within and writer.end == "stop" and (said := writer.candidate(self.question)).answer:
+                return said
             writer.force(self.ending.close)
-            split = self.split()
-        assert split is not None, "the closing mark reads as one"
-        yield from self._answer(split.through)
+        yield from self._answer(len(writer.ids) if split is None else split.through)
         split = self.split()
-        return writer.candidate(self.question, "" if split is None else split.answer)
+        assert split is not None, "the closing mark reads as one"
+        return writer.candidate(self.question, split.answer)
 
     def _think(self) -> Chain[Split | None]:
         """Where the model closed its thinking; None where it must be made to."""
