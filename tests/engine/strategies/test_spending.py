@@ -71,7 +71,7 @@ def test_going_on_computes_what_is_new_and_what_fills_no_block() -> None:
     # 20 + 12 tokens are two blocks: all of them computed, but the last one's logits are wanted
     assert ask(prompt + answer[:12], (1,)) == (16, 16)
     assert ask(prompt + answer[:13], (1,)) == (1, 32)
-    assert ask(prompt[:5] + (99,), (1,)) == (6, 0)
+    assert ask((*prompt[:5], 99), (1,)) == (6, 0)
 
 
 def test_the_last_token_of_an_answer_was_never_computed() -> None:
@@ -91,7 +91,6 @@ def test_known_is_the_longest_common_beginning(seen: list[list[int]], ids: list[
     prefixes = Prefixes()
     for each in seen:
         prefixes.add(each)
-    longest = max(
-        (k for each in seen for k in range(len(ids) + 1) if each[:k] == ids[:k] and len(each) >= k), default=0
-    )
+    common = [k for each in seen for k in range(min(len(ids), len(each)) + 1) if each[:k] == ids[:k]]
+    longest = max(common, default=0)
     assert prefixes.known(ids) == longest
