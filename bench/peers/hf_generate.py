@@ -31,6 +31,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("prompts", help="JSON file: a list of lists of token ids; lengths may differ")
     parser.add_argument("--tokens", type=int, default=64, help="new tokens per completion")
     parser.add_argument("--batches", default="1,8,32", help="batch sizes")
+    parser.add_argument("--samples", type=int, default=1, help="num_return_sequences: completions of each prompt")
     parser.add_argument("--modes", default=",".join(MODES), help="sampled (T = 1) and greedy")
     parser.add_argument("--repeats", type=int, default=2, help="timed calls; the quickest counts")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
@@ -57,9 +58,10 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 "mode": mode,
                 "batch": batch,
                 "tokens": options.tokens,
-                "prompt_tokens": int(mask.sum()),
+                "samples": options.samples,
+                "prompt_tokens": int(mask.sum()) * options.samples,
                 "seconds": seconds,
-                "tokens_per_second": batch * options.tokens / seconds,
+                "tokens_per_second": batch * options.samples * options.tokens / seconds,
                 "dtype": options.dtype,
                 "device": options.device,
                 "threads": torch.get_num_threads(),
@@ -80,6 +82,7 @@ def generation_config(model: Any, mode: str, options: argparse.Namespace) -> Gen
     return GenerationConfig(
         min_new_tokens=options.tokens,
         max_new_tokens=options.tokens,
+        num_return_sequences=options.samples,
         do_sample=mode == "sampled",
         temperature=1.0,
         top_k=0 if mode == "sampled" else None,
@@ -100,6 +103,8 @@ def best_seconds(model: Any, ids: torch.Tensor, mask: torch.Tensor, settings: Ge
         if ids.is_cuda:
             torch.cuda.synchronize()
         times.append(time.perf_counter() - begin)
+        if out.shape[0] != ids.shape[0] * settings.num_return_sequences:
+            sys.exit(f"generate made {out.shape[0]} completions")
         if out.shape[1] != ids.shape[1] + settings.max_new_tokens:
             sys.exit(f"generate made {out.shape[1] - ids.shape[1]} tokens, not {settings.max_new_tokens}")
     return min(times[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,18 @@ def test_how_it_ends(backend: Backend) -> None:
             assert (each.ids[-1] in STOP) == (each.finish == "stop") and not STOP & set(each.ids[:-1])
         else:
             assert isinstance(each.text, str) and len(each.text) <= 12
+
+
+def test_requests_of_one_call_may_have_less_room(backend: Backend) -> None:
+    requests = asked(backend, ("how does it end?", tuple(range(8))))
+    [whole], [short] = (
+        backend.sampler.sample([replace(each, room=room) for each in requests], PARAMS) for room in (None, 3)
+    )
+    assert max(each.length for each in short) == 3
+    together = backend.sampler.sample([*requests, *(replace(each, room=3) for each in requests)], PARAMS)
+    assert [[content(each) for each in group] for group in together] == [
+        [content(each) for each in group] for group in (whole, short)
+    ]
 
 
 def test_log_probabilities(backend: Backend) -> None:

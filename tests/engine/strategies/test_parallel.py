@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -112,6 +113,22 @@ def test_a_pool_draws_once_and_goes_on_where_it_was(tmp_path: Path) -> None:
     other = Pool(backend.sampler, "other weights", file)
     run(strategy_of("consistency-4"), questions, backend, other)
     assert other.drawn == 20
+
+
+def test_requests_with_less_room_are_other_samples(tmp_path: Path) -> None:
+    backend = tiny_backend()
+    request = backend.request(list(sums(1)[0].prompts[0]), (1, 2))
+    pool = Pool(backend.sampler, "tiny", SampleFile(tmp_path / "samples.sqlite"))
+    params = SamplingParams(9)
+    mixed = [request, replace(request, room=4), replace(request, room=30)]
+    whole, short, same = pool.sample(mixed, params)
+    assert [len(each.completion.ids) for each in (*whole, *short)] == [9, 9, 4, 4]
+    assert [each.completion.ids[:4] for each in whole] == [each.completion.ids for each in short]
+    assert [each.completion for each in same] == [each.completion for each in whole]
+    assert [[each.completion for each in group] for group in pool.sample(mixed, params)] == [
+        [each.completion for each in group] for group in (whole, short, same)
+    ]
+    assert len(pool.file or ()) == 4, "more room than the parameters allow is none"
 
 
 def test_flops_are_those_of_the_matrices_and_of_attention() -> None:

@@ -18,8 +18,7 @@ class Beam:
     on in `pace.width` samples. It ends when all that stay are finished, and the best finished answer ever seen is
     chosen. (Snell et al. 2024, arXiv 2408.03314, section 5.2, where a learned process reward scores.)
 
-    Where the budget ends it, unfinished ones compete as they are. The budget is at first as many tokens as
-    best-of-n may write for n = count * width.
+    Where the budget ends it, unfinished ones compete as they are.
     """
 
     name: str
@@ -29,8 +28,7 @@ class Beam:
 
     def solve(self, question: Question, backend: Backend) -> Steps:
         width = self.pace.width
-        budget = self.pace.budget or self.count * width * question.room
-        growth = Growth(self.name, question, backend, self.verifier, self.pace, budget)
+        growth = Growth(self.name, question, backend, self.verifier, self.pace)
         beams = [growth.root]
         finished: dict[tuple[int, ...], Path] = {}
         while going := [path for path in beams if not path.over]:

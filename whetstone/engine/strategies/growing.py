@@ -6,6 +6,7 @@ import hashlib
 import weakref
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from whetstone.engine.backends import Backend
@@ -53,6 +54,8 @@ def joined(before: Completion, kept: int, more: Completion) -> Completion:
         ids=before.ids[:kept] + more.ids,
         logprobs=before.logprobs[:kept] + more.logprobs,
         top=before.top[:kept] + more.top,
+        text=None,  # which a backend gave for the new part alone
+        token_count=None,
     )
 
 
@@ -91,8 +94,8 @@ class Path:
 @dataclass(frozen=True)
 class Pace:
     """How a search goes on: at every path `width` samples of a step each, at `temperature`. A step ends at a newline
-    or after `step` tokens. All steps together, kept or not, have at most `budget` tokens; None: as many as independent
-    answers in that number may have."""
+    or after `step` tokens. All steps together, kept or not, have at most `budget` tokens; None: every one
+    writes at least a token more, so the rounds are at most as many as the answer's room."""
 
     width: int
     step: int
@@ -109,7 +112,6 @@ class Growth:
     backend: Backend
     verifier: Verifier
     pace: Pace
-    budget: int
     written: int = 0
     _start: Request = field(init=False)
     _params: SamplingParams = field(init=False)
@@ -131,20 +133,24 @@ class Growth:
     ) -> Generator[Draw | Score, Any, list[list[Path]]]:
         """`width` samples of a step behind each path, scored; alike ones once. Nothing where not a token of the budget
         is left for each. Paths of different `trees` draw different samples even where they are the same."""
-        share = (self.budget - self.written) // (width * len(paths))
+        share = self.pace.step
+        if self.pace.budget is not None:
+            share = min(share, (self.pace.budget - self.written) // (width * len(paths)))
         if share < 1:
             return [[] for _ in paths]
+        # those that are alike ask together: what their samples begin with in common is computed once
+        seeds: dict[tuple[int, ...], list[int]] = {path.ids: [] for path in paths}
+        for path, tree in zip(paths, trees, strict=True):
+            seeds[path.ids] += [self.question.seed(number("step", tree, path.ids, member)) for member in range(width)]
         requests = [
-            Request(
-                self._start.prompt_ids + path.ids,
-                tuple(self.question.seed(number("step", tree, path.ids, member)) for member in range(width)),
-                room=min(self.question.room - len(path.ids), share),
-            )
-            for path, tree in zip(paths, trees, strict=True)
+            Request(self._start.prompt_ids + ids, tuple(each), room=min(self.question.room - len(ids), share))
+            for ids, each in seeds.items()
         ]
         drawn = yield from draw(requests, self._params)
+        found = {ids: iter(group) for ids, group in zip(seeds, drawn, strict=True)}
         grown: list[list[Path]] = []
-        for path, steps in zip(paths, drawn, strict=True):
+        for path in paths:
+            steps = list(islice(found[path.ids], width))
             self.written += sum(step.completion.length for step in steps)
             different = {step.completion.ids: step.completion for step in steps}
             grown.append([self._behind(path, step) for step in different.values()])
@@ -153,7 +159,8 @@ class Growth:
 
     def _behind(self, path: Path, step: Completion) -> Path:
         whole = joined(path.candidate.completion, len(path.ids), step)
-        ended = step.finish not in WRITTEN or (step.finish == "stop" and step.ids[-1] in self.backend.stop_ids)
+        ended = not step.ids or step.finish not in WRITTEN
+        ended = ended or (step.finish == "stop" and step.ids[-1] in self.backend.stop_ids)
         if not ended:  # at a newline, or for want of room: that ends a step, and no answer
             whole = replace(whole, finish="length")
         over = ended or len(whole.ids) >= self.question.room

@@ -36,9 +36,12 @@ class Likelihood:
         return {} if self.temperature == 1 else {"top_logprobs": 1}
 
     def score(self, candidates: Sequence[Candidate]) -> Scores:
-        """Free: the numbers came with the tokens. An empty candidate scores 0."""
+        """Free: the numbers came with the tokens. An empty candidate scores 0. Raises UsageError where the backend
+        gives no numbers."""
         return Scores(tuple(self._score(each.completion) for each in candidates))
 
     def _score(self, completion: Completion) -> float:
         logprobs = own_logprobs(completion) if self.params_needed else completion.logprobs
+        if len(logprobs) != completion.length:
+            raise UsageError("this backend gives no log-probabilities, which a search by likelihood needs")
         return math.exp(fmean(logprobs)) if logprobs else 0.0

@@ -27,8 +27,7 @@ class Trees:
     how: Selection = "weighted"
 
     def solve(self, question: Question, backend: Backend) -> Steps:
-        budget = self.pace.budget or self.count * self.pace.width * question.room
-        growth = Growth(self.name, question, backend, self.verifier, self.pace, budget)
+        growth = Growth(self.name, question, backend, self.verifier, self.pace)
         leaves = [growth.root] * self.count
         while going := [tree for tree, leaf in enumerate(leaves) if not leaf.over]:
             grown = yield from growth.extend([leaves[tree] for tree in going], self.pace.width, going)
