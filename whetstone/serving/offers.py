@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from whetstone.engine.strategies.strategy import Verifier
 from whetstone.errors import UsageError
@@ -23,11 +24,13 @@ def no_verifiers(served: Served) -> Mapping[str, Verifier]:
 @dataclass(frozen=True)
 class Offers:
     """`named`: MODEL@STRATEGY by the name that clients use. `efforts`: tokens that a model may think for each value of
-    `reasoning_effort`. `verifiers`: those that go with a model, by name."""
+    `reasoning_effort`. `verifiers`: those that go with a model, by name. `routes`: folders of `whet route` by the name
+    that clients use."""
 
     named: Mapping[str, str] = field(default_factory=dict)
     efforts: Mapping[str, int] = field(default_factory=lambda: EFFORTS)
     verifiers: Callable[[Served], Mapping[str, Verifier]] = no_verifiers
+    routes: Mapping[str, Path] = field(default_factory=dict)
     created: int = field(default_factory=lambda: int(time.time()))
 
 

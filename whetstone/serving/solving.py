@@ -247,7 +247,8 @@ class Solving:
             return [*self._tokens(own), Ended(0, "", own.completion.finish, own.completion.weight_version)]
         if self._asking.details:
             raise bad(f"an answer of {self.strategy.name} is no single sample: it has no log-probabilities or ids")
-        return [self.content()]
+        assert self._choice is not None
+        return [replace(self.content(), text=self._choice.text)]  # the client's reader takes the thinking off itself
 
     def _own(self) -> Candidate | None:
         """The candidate that is the answer, behind the client's own prompt; None where it was put together."""
