@@ -351,3 +351,16 @@ def test_an_effort_is_a_budget_of_thinking(tmp_path: Path) -> None:
         for plain in ({"reasoning_effort": "none"}, {"reasoning_effort": "unheard of"}, {}):
             assert "whetstone" not in answered("thinker", **plain)
         assert "whetstone" not in answered("tiny", reasoning_effort="low"), "a model without marks knows no budget"
+
+
+def test_certainty_needs_no_verifier_of_ones_own(tmp_path: Path) -> None:
+    """What a server offers by itself: the vote weighted by the model's own certainty, the best by likelihood."""
+    with tiny_server(tmp_path) as running:
+        asked = {"messages": ASK, "max_tokens": 6, "seed": 5}
+        best = post(running, "/v1/chat/completions", asked | {"model": "tiny@best-5:by=likelihood"}).json()
+        own = [alone("12+34?", 6, seed, 1.0) for seed in seeds(5, 5)]
+        likely = max(own, key=lambda each: sum(each.logprobs) / len(each.logprobs))
+        assert best["choices"][0]["message"]["content"] == text_of(likely)
+        chosen = post(running, "/v1/chat/completions", asked | {"model": "tiny", "n": 5, "select": "weighted"}).json()
+        assert chosen["choices"][0]["message"]["content"] in [text_of(each) for each in own]
+        assert chosen["whetstone"]["verifier_tokens"] == 0

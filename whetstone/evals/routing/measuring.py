@@ -18,6 +18,7 @@ from whetstone.engine.strategies.names import Tools, strategy_of
 from whetstone.engine.strategies.questions import question_of
 from whetstone.engine.strategies.run import Outcome, run
 from whetstone.engine.strategies.spending import Spent, flops
+from whetstone.engine.verifiers import free_verifiers
 from whetstone.errors import UsageError
 from whetstone.evals.routing.options import Model
 from whetstone.evals.routing.outcomes import Table
@@ -86,7 +87,7 @@ class Asker:
     file: SampleFile
     progress: Progress
     prices: PriceTable
-    tools: Tools = field(default_factory=Tools)
+    tools: Tools = field(default_factory=lambda: Tools(free_verifiers()))
 
     def outcomes(self, option: Option, problems: Sequence[Problem], where: str) -> list[Outcome]:
         """What the option chose for each problem, and what that cost. Raises what the sampler raises."""
