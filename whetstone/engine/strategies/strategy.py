@@ -37,12 +37,13 @@ class Question:
 @dataclass(frozen=True)
 class Candidate:
     """Something written to a prompt, whole or so far: `text` without the end mark, `answer` as the question reads
-    it."""
+    it, `check` as the question has it."""
 
     request: Request
     completion: Completion
     text: str
     answer: str | None
+    check: Callable[[str], bool] | None = field(default=None, repr=False, compare=False)
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -141,4 +142,4 @@ class Strategy(Protocol):
 def candidate(question: Question, backend: Backend, request: Request, completion: Completion) -> Candidate:
     """A completion together with what can be read in it."""
     text = completion_text(completion, backend.tokenizer)
-    return Candidate(request, completion, text, question.read(text))
+    return Candidate(request, completion, text, question.read(text), question.check)
