@@ -85,10 +85,12 @@ class Solving:
 
     def begin(self, state: State) -> None:
         """Queue the first draw. Raises ApiError as `Generation.start` does; 400 where the strategy cannot do it."""
-        self._steps = self.strategy.solve(self._asking.question, self._asking.backend)
         try:
+            self._steps = self.strategy.solve(self._asking.question, self._asking.backend)
             self._wish = self._go_on(None)
             self._first = self._submit(state, self._wish) if isinstance(self._wish, Draw) else []
+        except UsageError as failure:
+            raise bad(str(failure), "model", "strategy_refused") from None
         except ApiError:
             self.cancel()
             raise
