@@ -351,3 +351,44 @@ def test_an_effort_is_a_budget_of_thinking(tmp_path: Path) -> None:
         for plain in ({"reasoning_effort": "none"}, {"reasoning_effort": "unheard of"}, {}):
             assert "whetstone" not in answered("thinker", **plain)
         assert "whetstone" not in answered("tiny", reasoning_effort="low"), "a model without marks knows no budget"
+
+
+def test_certainty_needs_no_verifier_of_ones_own(tmp_path: Path) -> None:
+    """What a server offers by itself: the vote weighted by the model's own certainty, the best by likelihood."""
+    with tiny_server(tmp_path) as running:
+        asked = {"messages": ASK, "max_tokens": 6, "seed": 5}
+        best = post(running, "/v1/chat/completions", asked | {"model": "tiny@best-5:by=likelihood"}).json()
+        own = [alone("12+34?", 6, seed, 1.0) for seed in seeds(5, 5)]
+        likely = max(own, key=lambda each: sum(each.logprobs) / len(each.logprobs))
+        assert best["choices"][0]["message"]["content"] == text_of(likely)
+        chosen = post(running, "/v1/chat/completions", asked | {"model": "tiny", "n": 5, "select": "weighted"}).json()
+        assert chosen["choices"][0]["message"]["content"] in [text_of(each) for each in own]
+        assert chosen["whetstone"]["verifier_tokens"] == 0
+
+
+REFUSED_IN_CHAT = {"prompts", "allocate"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_answers_and_every_token_is_counted(server: Background, method: str) -> None:
+    """Against the engine's own count of what it sampled, for whatever methods there are."""
+    engine = server.server.state.models.get("tiny").engine
+    number = (
+        f"-{max(METHODS[method].smallest, 64 if 'token' in METHODS[method].number else 3)}"
+        if METHODS[method].number
+        else ""
+    )
+    for path, body in (("chat/completions", {"messages": ASK}), ("completions", {"prompt": "12+34="})):
+        before = engine.stats.generated_tokens
+        asked = {"model": f"tiny@{method}{number}", "max_tokens": 12, "seed": 4} | body
+        response = post(server, f"/v1/{path}", asked)
+        told = response.json()
+        if response.status_code == 200:
+            assert told["usage"]["completion_tokens"] == engine.stats.generated_tokens - before > 0
+            details = told["usage"]["completion_tokens_details"]
+            assert 0 <= details["reasoning_tokens"] <= told["usage"]["completion_tokens"]
+            assert told["whetstone"]["strategy"].startswith(method) and told["whetstone"]["samples"] > 0
+        else:
+            assert response.status_code == 400 and "\n" not in told["error"]["message"]
+            assert path == "completions" or method in REFUSED_IN_CHAT, told["error"]["message"]
+    until(lambda: leaks(server) == [])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from whetstone.cli import audit, bench, chat, doctor, evaluate, generate, round, scale, serve, sharpen
+from whetstone.cli import audit, bench, chat, doctor, evaluate, generate, round, route, scale, serve, sharpen
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.text import printable
 
@@ -27,6 +27,7 @@ app.command()(scale.scale)
 app.add_typer(round.app)
 app.add_typer(audit.audit)
 app.command()(generate.generate)
+app.command()(route.route)
 app.command()(serve.serve)
 app.command()(chat.chat)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench.bench)

@@ -23,6 +23,10 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME=MODEL@STRATEGY", help="A strategy with a model name of its own; repeatable."),
     ] = None,
+    route: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=DIR", help="A route of `whet route`, as the model NAME; repeatable."),
+    ] = None,
     effort: Annotated[
         list[str] | None,
         typer.Option(metavar="EFFORT=TOKENS", help="Thinking budget of a reasoning_effort; repeatable."),
@@ -57,6 +61,7 @@ def serve(
     need_extra()
     from whetstone.serving.limits import Limits
     from whetstone.serving.offers import Offers, named_strategies, thinking_budgets
+    from whetstone.serving.routes import named_routes
     from whetstone.serving.server import Server, Settings
 
     settings = Settings(
@@ -66,7 +71,9 @@ def serve(
         tuple(allow_host or ()),
         tuple(allow_origin or ()),
         limits=Limits(queue=queue, answer_tokens=max_tokens),
-        offers=Offers(named_strategies(strategy or ()), thinking_budgets(effort or ())),
+        offers=Offers(
+            named_strategies(strategy or ()), thinking_budgets(effort or ()), routes=named_routes(route or ())
+        ),
     )
     make_engine = engine_maker(weights, cache_gib, draft_source(draft, draft_weights, device))
     server = Server(models, adapter_folders(adapter or ()), settings, device, make_engine)

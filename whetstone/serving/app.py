@@ -17,6 +17,7 @@ from whetstone.serving.errors import ApiError, bad
 from whetstone.serving.guard import Guard, Keys
 from whetstone.serving.models import Served
 from whetstone.serving.offers import AT
+from whetstone.serving.routes import Route
 from whetstone.serving.schemas import (
     ChatRequest,
     CompletionRequest,
@@ -116,10 +117,13 @@ def _reading(app: FastAPI, state: State) -> None:
     @app.get("/v1/models")
     async def models() -> Response:
         data = [described(served) for served in state.models.all]
-        return JsonResponse({"object": "list", "data": data + [offered(state, name) for name in state.offers.named]})
+        data += [offered(state, name) for name in state.offers.named]
+        return JsonResponse({"object": "list", "data": data + [routed(route) for route in state.routes.values()]})
 
     @app.get("/v1/models/{name:path}")
     async def model(name: str) -> Response:
+        if name in state.routes:
+            return JsonResponse(routed(state.routes[name]))
         named = name in state.offers.named
         return JsonResponse(offered(state, name) if named else described(state.models.get(name)))
 
@@ -155,3 +159,9 @@ def offered(state: State, name: str) -> dict[str, object]:
     except ApiError:  # an adapter that was unloaded
         served = {"object": "model", "owned_by": "whetstone"}
     return served | {"id": name, "created": state.offers.created, "parent": model, "strategy": strategy}
+
+
+def routed(route: Route) -> dict[str, object]:
+    """A route as /v1/models lists it, with the options that it chooses between."""
+    about = {"id": route.name, "object": "model", "created": route.created, "owned_by": "whetstone", "parent": None}
+    return about | {"route": route.options}

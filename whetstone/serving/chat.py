@@ -7,7 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from whetstone.engine.protocol import Request
+from whetstone.engine.protocol import Request, SamplingParams
+from whetstone.engine.strategies.strategy import Strategy
+from whetstone.engine.text.toolcalls import MessageParser
 from whetstone.errors import UsageError
 from whetstone.serving import sampling
 from whetstone.serving.bridge import Ended, Item, Token
@@ -15,11 +17,16 @@ from whetstone.serving.errors import bad
 from whetstone.serving.generation import Generation, TextRules, Work, members
 from whetstone.serving.logprobs import chat_entry, finite
 from whetstone.serving.message import Assistant, Delta, joined
+from whetstone.serving.models import Served
 from whetstone.serving.prompts import Prompt, chat_prompt
+from whetstone.serving.routed import Routed, check_routed
 from whetstone.serving.schemas import ChatRequest
 from whetstone.serving.solving import Solving
 from whetstone.serving.state import State
 from whetstone.serving.strategies import chat_asking, resolve
+
+# for answers that come as plain content, whoever wrote them
+PLAIN = Prompt((), lambda: Assistant(MessageParser(None, [], None, False)))
 
 
 def prepare(state: State, request: ChatRequest) -> Chat:
@@ -29,8 +36,22 @@ def prepare(state: State, request: ChatRequest) -> Chat:
         raise bad(f"at most {limits.messages} messages are taken", "messages", "too_many_messages")
     if request.top_logprobs and not request.logprobs:
         raise bad("top_logprobs needs logprobs", "top_logprobs", "invalid_value")
+    if (route := state.routes.get(request.model)) is not None:
+        check_routed(request)
+        said = next((message.text for message in reversed(request.messages) if message.role == "user"), "")
+        routed = Routed(state, route, lambda served, strategy: _solving(state, request, served, strategy)[1], said)
+        return Chat(request, PLAIN, routed)
     served, strategy = resolve(state, request)
-    count = sampling.choices(request, 1, limits)
+    if strategy is not None:
+        sampling.choices(request, 1, limits)
+        return Chat(request, *_solving(state, request, served, strategy))
+    prompt, params, rules = _asking(state, request, served)
+    work = Request(prompt.ids, sampling.seeds(request.seed, sampling.choices(request, 1, limits)))
+    return Chat(request, prompt, Generation(served, [work], params, rules))
+
+
+def _asking(state: State, request: ChatRequest, served: Served) -> tuple[Prompt, SamplingParams, TextRules]:
+    limits = state.limits
     try:
         prompt = chat_prompt(served, request, limits)
     except UsageError as failure:
@@ -39,13 +60,13 @@ def prepare(state: State, request: ChatRequest) -> Chat:
     room = sampling.answer_tokens(served, [prompt.ids], asked, limits, "messages")
     alternatives = (request.top_logprobs or 0) if request.logprobs else None
     params = sampling.engine_params(request, served, room, alternatives, prompt.constraint, limits)
-    rules = TextRules(request.stops, params.stop_ids, prompt.kept)
-    if strategy is not None:
-        return Chat(
-            request, prompt, Solving(served, strategy, chat_asking(served, request, prompt, params, rules, limits))
-        )
-    work = Request(prompt.ids, sampling.seeds(request.seed, count))
-    return Chat(request, prompt, Generation(served, [work], params, rules))
+    return prompt, params, TextRules(request.stops, params.stop_ids, prompt.kept)
+
+
+def _solving(state: State, request: ChatRequest, served: Served, strategy: Strategy) -> tuple[Prompt, Solving]:
+    prompt, params, rules = _asking(state, request, served)
+    asking = chat_asking(served, request, prompt, params, rules, state.limits)
+    return prompt, Solving(served, strategy, asking)
 
 
 class Chat:
@@ -115,7 +136,7 @@ class _Choice:
         self.tokens = self.reasoning_tokens = 0
         self.assistant: Assistant = chat._prompt.assistant()
         self._request = chat._request
-        self._tokenizer = chat.generation.served.loaded.tokenizer
+        self._work = chat.generation
         self._deltas: list[Delta] = []
         self._entries: list[dict[str, Any]] = []
         self._ids: list[int] = []
@@ -185,7 +206,10 @@ class _Choice:
         extras: dict[str, Any] = {}
         if self._request.logprobs:
             shown = [token for token in new if self._request.return_token_ids or not token.end_mark]
-            entries = [chat_entry(self._tokenizer, token, self._request.top_logprobs or 0) for token in shown]
+            entries = [
+                chat_entry(self._work.served.loaded.tokenizer, token, self._request.top_logprobs or 0)
+                for token in shown
+            ]
             if not self._request.stream:
                 self._entries += entries
             if entries:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from whetstone.engine.protocol import Request
+from whetstone.engine.protocol import Request, SamplingParams
+from whetstone.engine.strategies.strategy import Strategy
 from whetstone.serving import sampling
 from whetstone.serving.bridge import Ended, Item, Token
 from whetstone.serving.errors import bad
 from whetstone.serving.generation import Generation, TextRules, Work
 from whetstone.serving.logprobs import completion_logprobs, finite
 from whetstone.serving.models import Served
+from whetstone.serving.routed import Routed, check_routed
 from whetstone.serving.schemas import CompletionRequest
 from whetstone.serving.solving import Solving
 from whetstone.serving.state import State
@@ -28,16 +31,34 @@ DEFAULT_TOKENS = 16  # as in OpenAI's API
 
 def prepare(state: State, request: CompletionRequest) -> Completions:
     """Everything before the engine. Raises ApiError."""
+    if (route := state.routes.get(request.model)) is not None:
+        check_routed(request)
+        if not isinstance(request.prompt, str):
+            raise bad("a route takes one prompt of text", "prompt", "invalid_value")
+        ask = partial(_solving, state, request)
+        return Completions(request, Routed(state, route, ask, request.prompt))
     served, strategy = resolve(state, request)
-    prompts = prompt_ids(served, request.prompt, "prompt", state.limits.prompts)
+    if strategy is not None:
+        return Completions(request, _solving(state, request, served, strategy))
+    prompts, params, rules = _asking(state, request, served)
     count = sampling.choices(request, len(prompts), state.limits)
+    requests = [Request(ids, sampling.seeds(request.seed, count)) for ids in prompts]
+    return Completions(request, Generation(served, requests, params, rules))
+
+
+def _asking(
+    state: State, request: CompletionRequest, served: Served
+) -> tuple[list[tuple[int, ...]], SamplingParams, TextRules]:
+    prompts = prompt_ids(served, request.prompt, "prompt", state.limits.prompts)
     room = sampling.answer_tokens(served, prompts, request.max_tokens or DEFAULT_TOKENS, state.limits, "prompt")
     params = sampling.engine_params(request, served, room, request.logprobs, None, state.limits)
-    requests = [Request(ids, sampling.seeds(request.seed, count)) for ids in prompts]
-    rules = TextRules(request.stops, params.stop_ids)
-    if strategy is not None:
-        return Completions(request, Solving(served, strategy, text_asking(served, request, prompts, params, rules)))
-    return Completions(request, Generation(served, requests, params, rules))
+    return prompts, params, TextRules(request.stops, params.stop_ids)
+
+
+def _solving(state: State, request: CompletionRequest, served: Served, strategy: Strategy) -> Solving:
+    prompts, params, rules = _asking(state, request, served)
+    sampling.choices(request, len(prompts), state.limits)
+    return Solving(served, strategy, text_asking(served, request, prompts, params, rules))
 
 
 def prompt_ids(served: Served, given: Any, param: str, most: int) -> list[tuple[int, ...]]:
@@ -106,7 +127,7 @@ class _Choice:
         self.said = 0
         self._prompt = prompt
         self._request = completions._request
-        self._tokenizer = completions.generation.served.loaded.tokenizer
+        self._work = completions.generation
         self._stream = bool(self._request.stream)
         self._texts: list[str] = []
         self._tokens: list[Token] = []
@@ -140,7 +161,9 @@ class _Choice:
         element: dict[str, Any] = {"index": self.index, "text": text, "finish_reason": self._finish, "logprobs": None}
         if self._request.logprobs is not None:
             shown = [token for token in tokens if self._request.return_token_ids or not token.end_mark]
-            element["logprobs"] = completion_logprobs(self._tokenizer, shown, self._request.logprobs, self._offset)
+            element["logprobs"] = completion_logprobs(
+                self._work.served.loaded.tokenizer, shown, self._request.logprobs, self._offset
+            )
             self._offset += len(text)
         if self._request.return_token_ids:
             element["token_ids"] = [token.id for token in tokens]

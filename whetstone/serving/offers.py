@@ -6,8 +6,10 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from whetstone.engine.strategies.strategy import Verifier
+from whetstone.engine.verifiers import free_verifiers
 from whetstone.errors import UsageError
 from whetstone.serving.models import NAME, Served
 
@@ -15,19 +17,21 @@ EFFORTS: Mapping[str, int] = {"none": 0, "minimal": 0, "low": 512, "medium": 204
 AT = "@"  # between a model's name, which never has one, and a strategy
 
 
-def no_verifiers(served: Served) -> Mapping[str, Verifier]:
-    """For a server that has none."""
-    return {}
+def free_of(served: Served) -> Mapping[str, Verifier]:
+    """Verifiers that need nothing but the candidates; a server's question brings no check of its own."""
+    return {name: verifier for name, verifier in free_verifiers().items() if name != "check"}
 
 
 @dataclass(frozen=True)
 class Offers:
     """`named`: MODEL@STRATEGY by the name that clients use. `efforts`: tokens that a model may think for each value of
-    `reasoning_effort`. `verifiers`: those that go with a model, by name."""
+    `reasoning_effort`. `verifiers`: those that go with a model, by name. `routes`: folders of `whet route` by the name
+    that clients use."""
 
     named: Mapping[str, str] = field(default_factory=dict)
     efforts: Mapping[str, int] = field(default_factory=lambda: EFFORTS)
-    verifiers: Callable[[Served], Mapping[str, Verifier]] = no_verifiers
+    verifiers: Callable[[Served], Mapping[str, Verifier]] = free_of
+    routes: Mapping[str, Path] = field(default_factory=dict)
     created: int = field(default_factory=lambda: int(time.time()))
 
 

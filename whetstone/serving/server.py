@@ -23,6 +23,7 @@ from whetstone.serving.guard import Keys, is_loopback
 from whetstone.serving.limits import Limits
 from whetstone.serving.models import MakeEngine, Models, plain_engine
 from whetstone.serving.offers import Offers
+from whetstone.serving.routes import open_routes
 from whetstone.serving.state import State
 from whetstone.serving.strategies import check_offers
 
@@ -81,12 +82,14 @@ class Server:
                 raise UsageError("name a model to serve")
             for name, folder in (adapters or {}).items():
                 self._models.add_adapter(name, folder)
-            check_offers(self.settings.offers, self._models)
+            offers = self.settings.offers
+            routes = open_routes(offers.routes, self._models, device)
+            check_offers(offers, self._models)
         except BaseException:
             self._socket.close()
             self._service.close(0)
             raise
-        self.state = State(self._service, self._models, self.settings.limits, self.settings.offers)
+        self.state = State(self._service, self._models, self.settings.limits, offers, routes)
         hosts = self.settings.allowed_hosts if local else None
         app = build(self.state, Keys(self.settings.keys), hosts, self.settings.allowed_origins)
         self._uvicorn = _Uvicorn(
@@ -108,7 +111,7 @@ class Server:
     @property
     def models(self) -> list[str]:
         """The names that clients may use."""
-        return [*(served.name for served in self._models.all), *self.settings.offers.named]
+        return [*(served.name for served in self._models.all), *self.settings.offers.named, *self.state.routes]
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve until `stop` is called or a signal comes (in the main thread); calls `ready` when it listens."""

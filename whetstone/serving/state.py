@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from whetstone.engine.service import Service
@@ -12,6 +12,7 @@ from whetstone.serving.bridge import Bridge
 from whetstone.serving.limits import Limits
 from whetstone.serving.models import Models
 from whetstone.serving.offers import Offers
+from whetstone.serving.routes import Route
 
 T = TypeVar("T")
 COMMENT_SECONDS = 10.0  # a stream that has nothing to say says so this often; proxies give up after 30 or 60
@@ -20,9 +21,16 @@ COMMENT_SECONDS = 10.0  # a stream that has nothing to say says so this often; p
 class State:
     """The engines' service, the models on it, and what is counted. Belongs to one event loop."""
 
-    def __init__(self, service: Service, models: Models, limits: Limits, offers: Offers | None = None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        models: Models,
+        limits: Limits,
+        offers: Offers | None = None,
+        routes: Mapping[str, Route] | None = None,
+    ) -> None:
         self.service, self.models, self.limits = service, models, limits
-        self.offers = offers or Offers()
+        self.offers, self.routes = offers or Offers(), dict(routes or {})
         self.comment_seconds = COMMENT_SECONDS
         self.closing = False
         self.responses: Counter[tuple[str, int]] = Counter()  # by path and status

@@ -59,8 +59,8 @@ def check_offers(offers: Offers, models: Models) -> None:
     table = {served.name: served for served in models.all}
     for name, full in offers.named.items():
         model, _, spec = full.partition(AT)
-        if name in table:
-            raise UsageError(f"a model and a strategy cannot both be called {name!r}")
+        if name in table or name in offers.routes:
+            raise UsageError(f"a strategy and a model or route cannot both be called {name!r}")
         if model not in table:
             raise UsageError(f"the strategy {name} needs the model {model!r}, which is not served: {', '.join(table)}")
         strategy_of(spec, Tools(offers.verifiers(table[model])))

@@ -1,0 +1,1 @@
+"""Learning a route from samples and measuring it against every control (`whet route`; `engine/routing` decides)."""

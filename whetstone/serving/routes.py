@@ -1,0 +1,84 @@
+"""Routes that a server offers as models: a policy file, and the served models that its options mean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from whetstone.engine.backends import Source
+from whetstone.engine.routing.policy import Option, Policy
+from whetstone.errors import UsageError
+from whetstone.evals.looks import identity
+from whetstone.models.hub import is_endpoint
+from whetstone.serving.models import NAME, Models, split_name
+
+
+@dataclass(frozen=True)
+class Route:
+    """`models`: for each option the name under which its model is served; None for options that are never asked."""
+
+    name: str
+    policy: Policy
+    models: tuple[str | None, ...]
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def options(self) -> list[str]:
+        """The options as this server calls them, in the policy's order."""
+        pairs = zip(self.models, self.policy.options, strict=True)
+        return [f"{model}@{option.strategy}" if model else option.name for model, option in pairs]
+
+
+def named_routes(given: Iterable[str]) -> dict[str, Path]:
+    """{name: folder} of arguments NAME=DIR. Raises UsageError."""
+    found: dict[str, Path] = {}
+    for argument in given:
+        name, equals, folder = argument.partition("=")
+        if not (equals and folder and NAME.fullmatch(name)):
+            raise UsageError(f"--route {argument!r} is not of the form NAME=DIR")
+        if name in found:
+            raise UsageError(f"two routes cannot both be called {name!r}")
+        found[name] = Path(folder)
+    return found
+
+
+def open_routes(given: Mapping[str, Path], models: Models, device: str = "cpu") -> dict[str, Route]:
+    """Read the policies and find their models among those that are served; those that are not are loaded.
+
+    Raises UsageError: no such policy, one that asks an endpoint, a model of other weights than it was learned with, a
+    name that is taken.
+    """
+    known: dict[str, str] = {}  # served name by weights
+    routes: dict[str, Route] = {}
+    for name, folder in given.items():
+        if any(name == served.name for served in models.all):
+            raise UsageError(f"a model and a route cannot both be called {name!r}")
+        policy = Policy.load(folder)
+        for place in policy.used():
+            _serve(name, policy.options[place], models, known, device)
+        used = set(policy.used())
+        served = [known[option.weights] if place in used else None for place, option in enumerate(policy.options)]
+        routes[name] = Route(name, policy, tuple(served))
+    return routes
+
+
+def _serve(route: str, option: Option, models: Models, known: dict[str, str], device: str) -> None:
+    """Make sure that the option's very weights are served."""
+    if is_endpoint(option.weights.partition(" ")[0]):
+        raise UsageError(
+            f"the route {route} asks the endpoint of {option.model}, which this server cannot: learn it anew"
+        )
+    for served in models.all:
+        if served.name not in known.values():
+            known.setdefault(identity(Source(served.loaded.name)), served.name)
+    if option.weights in known:
+        return
+    called = split_name(option.model)[0]
+    refusal = f"the route {route} was learned with other weights of {option.model} than those"
+    if any(served.name == called for served in models.all):
+        raise UsageError(f"{refusal} that are served as {called}: learn it anew")
+    if identity(Source(option.model)) != option.weights:
+        raise UsageError(f"{refusal} that are there now: learn it anew")
+    known[option.weights] = models.add(option.model, device).name
