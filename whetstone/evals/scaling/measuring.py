@@ -165,6 +165,9 @@ def measure(
     for setting in settings:
         if setting.pooled is None:
             measured.points.append(run_point(asked, asker, setting, questions, judging, show))
+    order = list(dict.fromkeys(setting.wish.name for setting in settings))
+    kinds = ("method", "control", "oracle")
+    measured.points.sort(key=lambda p: (kinds.index(p.kind), order.index(p.method) if p.method in order else 0))
     return measured
 
 
@@ -195,7 +198,7 @@ def draw_pool(
     strategies = [each.pooled for each in settings if each.pooled]
     count, warmth = max(each.count for each in strategies), strategies[0].temperature
     verifiers = {each.verifier.name: each.verifier for each in strategies if each.verifier is not None}
-    backend, needed = asker.backend, {}
+    backend, needed = asker.backend, dict[str, Any]()
     for verifier in verifiers.values():
         needed |= verifier.params_needed
     params = SamplingParams(questions[0].room, warmth, backend.stop_ids, **needed)

@@ -128,13 +128,13 @@ def _bargain(found: Row, target: Row, where: str) -> str:
                 f"difference to the trained model, {points_between(best['trained_better_by'])}, may be none."
             )
         return f"{told} {cost}{_measured_up_to(found)}"
-    same = f"The base is as good with {reached['name']} ({percent(reached['accuracy'])})"
+    same = f"the base is as good with {reached['name']} ({percent(reached['accuracy'])})"
     if even["questions"] is None:
-        return f"Think: {same[0].lower()}{same[1:]} for no more {unit} a question, so training is never earned back. {cost}"
+        return f"Think: {same} for no more {unit} a question, so training is never earned back. {cost}"
     low, high = (even[end] for end in ("low", "high"))
     band = f" (95 %: {_end(low, 'none', even)} to {_end(high, 'never', even)})"
     return (
-        f"Think for fewer than {count(even['questions'])} questions{band}, train for more: {same[0].lower()}{same[1:]}, "
+        f"Think for fewer than {count(even['questions'])} questions{band}, train for more: {same}, "
         f"at {big(reached['per_question'])} {unit} a question against {big(target['per_question'])}. {cost}"
     )
 
@@ -157,7 +157,7 @@ def _end(value: float | None, absent: str, even: Row) -> str:
 
 def _equal(found: Row) -> str:
     """From which number of questions on the trained model is distinguishably better at equal total compute."""
-    rows = [row for row in found["equal_compute"] if row["trained_better_by"] is not None]
+    rows = [row for row in found["equal_compute"] if row["trained_better_by"] is not None and not row["beyond"]]
     train = [row["questions"] for row in rows if row["trained_better_by"]["verdict"] == "gain"]
     think = [row["questions"] for row in rows if row["trained_better_by"]["verdict"] == "loss"]
     told = []
@@ -183,7 +183,7 @@ def count(value: float) -> str:
     """A number of questions: two digits that matter."""
     if value < 1:
         return "1"
-    if value >= 1e7:
-        return big(value)
+    if value >= 1e6:
+        return f"{float(f'{value / 1e6:.2g}'):,g} million"
     digits = 1 - math.floor(math.log10(value))
     return f"{round(value, min(0, digits)):,.0f}"
