@@ -14,12 +14,12 @@ from whetstone.engine.backends import Backend
 from whetstone.engine.prices import Hourly
 from whetstone.engine.protocol import Completion, SamplingParams
 from whetstone.engine.remote.usage import Prices
-from whetstone.engine.rollout import UNANSWERED, Judge, PromptTooLong, completion_text
+from whetstone.engine.rollout import UNANSWERED, Judge, PromptTooLong
 from whetstone.engine.strategies.names import Tools, strategy_of
 from whetstone.engine.strategies.parallel import Parallel
 from whetstone.engine.strategies.questions import question_of
 from whetstone.engine.strategies.run import Outcome, run
-from whetstone.engine.strategies.strategy import Candidate, Question, Strategy, Verifier
+from whetstone.engine.strategies.strategy import Candidate, Question, Strategy, Verifier, candidate
 from whetstone.errors import UsageError
 from whetstone.evals.evaluate import Asked
 from whetstone.evals.scaling import closed
@@ -214,12 +214,8 @@ def draw_pool(
     sampled = asker.pool.sample(requests, params, drawn)
     found = []
     for problem, question, request, samples in zip(asked.problems, questions, requests, sampled, strict=True):
-        texts = [completion_text(each.completion, backend.tokenizer) for each in samples]
         once_F, each_F = closed.costs(request, samples, asker.config)
-        candidates = [
-            Candidate(request, each.completion, text, question.read(text))
-            for each, text in zip(samples, texts, strict=True)
-        ]
+        candidates = [candidate(question, backend, request, each.completion) for each in samples]
         found.append(
             PooledQuestion(
                 answers=tuple(each.answer for each in candidates),

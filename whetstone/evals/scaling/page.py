@@ -34,7 +34,7 @@ def render(result: Row) -> str:
         title=f"What thinking longer buys: {names}",
         created=result["created"],
         lines=[
-            {"kind": _kind(each["text"]), "text": tied(f"{_where(each)}: {each['text']}")}
+            {"kind": _kind(each["text"]), "text": tied(f"{_where(each)}: {each['short']}")}
             for each in (answers or result["sentences"])
         ],
         asked="Train or think longer?" if answers else "What does thinking longer buy?",
@@ -91,7 +91,7 @@ def _section(result: Row, number: int, task: str, level: int | None) -> dict[str
 
 def _pair(name: str, compared: Row, base: Row, trained: Row) -> dict[str, Any]:
     cost = next((cost for cost in ("flops", "seconds", "usd") if compared["by"].get(cost)), None)
-    text = answer(compared)
+    text = " ".join(answer(compared)).strip()
     told: dict[str, Any] = {
         "title": f"{compared['base']} or {compared['trained']}",
         "line": {"kind": _kind(text), "text": tied(text)},
