@@ -72,7 +72,7 @@ def points(asked: Asked, asker: Asker, methods: str, budgets: Sequence[int]) -> 
     questions = questions_of(asked)
     settings, left_out = settings_of(parsed_wishes(methods) or [], budgets, questions, asker, strict=True)
     assert left_out == []
-    return measure(asked, asker, settings, questions, lambda _units, _note: None).points
+    return measure(asked, asker, settings, questions, lambda _units, _note: None, strict=True).points
 
 
 def with_seeds(question: Question, members: Sequence[int]) -> Question:

@@ -154,7 +154,7 @@ class Answering:
         pooled = [each.pooled.count for each in settings if each.pooled]
         total = n * max(pooled, default=0) + sum(each.units(n) for each in settings)
         with self.progress.stage(_stage(subject, asked), total) as stage:
-            measured = measure(asked, asker, settings, questions, _shown_by(stage))
+            measured = measure(asked, asker, settings, questions, _shown_by(stage), strict=self.wishes is not None)
             stage.total = stage.done
         _require_answers(backend, pool)
         return self._told(subject, asked, measured, left_out), measured.points

@@ -47,9 +47,11 @@ def trade(name: str, measured: Row, cost: str) -> str | None:
         return None
     methods = list(dict.fromkeys(row["method"] for row in rows))
     short = labels(methods, 30)
-    with drawing(name, height=HEIGHT + 0.19 * max(0, math.ceil(len(methods) / 2) - 2)) as (figure, out):
+    coloured = {row["method"] for row in rows if cost in row["front"] or row["kind"] != "method"}
+    named = len(coloured) + (len(coloured) < len(methods))
+    with drawing(name, height=HEIGHT + 0.19 * max(0, math.ceil(named / 2) - 2)) as (figure, out):
         axes = figure.subplots()
-        used = 0
+        used = greys = 0
         for method in methods:
             curve = sorted((r for r in rows if r["method"] == method), key=lambda r: float(r["costs"][cost]["mean"]))
             if curve[0]["kind"] != "method":
@@ -60,7 +62,8 @@ def trade(name: str, measured: Row, cost: str) -> str | None:
                 _line(axes, curve, cost, short[method], colour, marker, "solid", True)
                 used += 1
             else:
-                _line(axes, curve, cost, short[method], BASE, "x", "solid", False)
+                _line(axes, curve, cost, "" if greys else "never on the front", BASE, "x", "solid", False)
+                greys += 1
         _front(axes, [row for row in rows if cost in row["front"]], cost, INK)
         if measured["guess"] is not None:
             axes.axhline(
@@ -85,7 +88,16 @@ def _line(
         axes.errorbar(prices, [curve[0]["accuracy"]["mean"]], yerr=arms, color=colour, fmt="none", elinewidth=1.2)
     means = [row["accuracy"]["mean"] for row in curve]
     wide = 1.6 if band else 1.1
-    axes.plot(prices, means, color=colour, marker=marker, markersize=4.2, linewidth=wide, linestyle=dash, label=label)
+    axes.plot(
+        prices,
+        means,
+        color=colour,
+        marker=marker,
+        markersize=4.2,
+        linewidth=wide,
+        linestyle=dash,
+        label=label or "_unnamed",
+    )
 
 
 def _front(axes: Axes, rows: Sequence[Row], cost: str, colour: str) -> None:
