@@ -138,7 +138,8 @@ def _bargain(found: Row, target: Row, where: str) -> tuple[str, str]:
     if even["questions"] is None:
         return f"Think: {same} for no more {unit} a question, so training is never earned back.", cost
     low, high = (even[end] for end in ("low", "high"))
-    band = f" (95 %: {_end(low, 'none', even)} to {_end(high, 'never', even)})"
+    # no number: below, that the base never gets there in that draw; above, that training is never earned back
+    band = f" (95 %: {'0' if low is None else count(low)} to {'never' if high is None else count(high)})"
     told = (
         f"Think for fewer than {count(even['questions'])} questions{band}, train for more: {same}, "
         f"at {big(reached['per_question'])} {unit} a question against {big(target['per_question'])}."
@@ -154,12 +155,6 @@ def _measured_up_to(found: Row) -> str:
         f" Below {count(most)} questions the base could spend more on each than was measured here; from there on the "
         "comparison is whole."
     )
-
-
-def _end(value: float | None, absent: str, even: Row) -> str:
-    if value is not None:
-        return count(value)
-    return "the base never being as good" if absent == "none" or even["never"] == 0 else "never"
 
 
 def _equal(found: Row) -> str:
