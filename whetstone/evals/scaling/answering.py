@@ -94,8 +94,12 @@ class Answering:
             for subject in subjects:
                 loaded, backend = self._open(subject)
                 for place, each in enumerate(asked):
+                    ahead = [_stage(s, a) for s in subjects for a in asked][len(told) :]
+                    began = self.progress.clock()
                     row, points[subject.name, place] = self._measure(subject, loaded, backend, each, file)
                     told.append(row)
+                    # the others will take about as long as this one did
+                    self.progress.expect(dict.fromkeys(ahead, self.progress.clock() - began))
                 subject.backend = backend.facts()
         finally:
             file.close()
@@ -149,8 +153,8 @@ class Answering:
         n = len(questions)
         pooled = [each.pooled.count for each in settings if each.pooled]
         total = n * max(pooled, default=0) + sum(each.units(n) for each in settings)
-        with self.progress.stage(f"{subject.name}, {asked.task.name} level {asked.level}", total) as stage:
-            measured = measure(asked, asker, settings, questions, _shown_by(stage))
+        with self.progress.stage(_stage(subject, asked), total) as stage:
+            measured = measure(asked, asker, settings, questions, _shown_by(stage), strict=self.wishes is not None)
             stage.total = stage.done
         _require_answers(backend, pool)
         return self._told(subject, asked, measured, left_out), measured.points
@@ -202,6 +206,10 @@ class Answering:
         trained_on = subject.cost.task == asked.task.name and subject.cost.level == asked.level
         told = {"base": subject.base, "trained": subject.name, "task": asked.task.name, "level": asked.level}
         return {**told, "trained_on": trained_on, "by": found}
+
+
+def _stage(subject: Subject, asked: Asked) -> str:
+    return f"{subject.name}, {asked.task.name} level {asked.level}"
 
 
 def _shown_by(stage: Stage) -> Any:

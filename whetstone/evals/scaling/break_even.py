@@ -30,14 +30,14 @@ def train_or_think(
     ids: Sequence[str],
     clusters: Sequence[str],
 ) -> dict[str, Any] | None:
-    """The comparison in one `cost` ("flops", "seconds", "usd"), where training cost `one_off` of it; None where the cost
+    """The comparison in one `cost` ("flops", "seconds", "usd"), where training cost `one_off` of it; None where that
     or a setting is not known.
 
     {cost, one_off, target, trained_gain, reached_by, matched_by, best_base, break_even, measured_up_to,
     equal_compute}. target: the sharpened model's cheapest honest setting, as a rule greedy. reached_by: the base's
-    cheapest setting with at least that accuracy; matched_by: its cheapest that is not distinguishably worse. break_even:
-    {questions, low, high, never} by `break_even`. measured_up_to: the number of questions below which the base could
-    have spent more than was measured. equal_compute: by `at_equal_compute`.
+    cheapest setting with at least that accuracy; matched_by: its cheapest that is not distinguishably worse.
+    measured_up_to: the number of questions below which the base could have spent more than was measured. break_even and
+    equal_compute: by the functions of that name (`at_equal_compute`).
     """
     known: Clusters | None = clusters if any(clusters) else None
     honest = sorted(_priced(base, cost), key=lambda point: point.mean(cost) or 0.0)

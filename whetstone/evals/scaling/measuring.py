@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,12 @@ from whetstone.engine.backends import Backend
 from whetstone.engine.prices import Hourly
 from whetstone.engine.protocol import Completion, SamplingParams
 from whetstone.engine.remote.usage import Prices
-from whetstone.engine.rollout import UNANSWERED, Judge, PromptTooLong, completion_text
+from whetstone.engine.rollout import UNANSWERED, Judge, PromptTooLong
 from whetstone.engine.strategies.names import Tools, strategy_of
 from whetstone.engine.strategies.parallel import Parallel
 from whetstone.engine.strategies.questions import question_of
 from whetstone.engine.strategies.run import Outcome, run
-from whetstone.engine.strategies.strategy import Candidate, Question, Strategy, Verifier
+from whetstone.engine.strategies.strategy import Candidate, Question, Strategy, Verifier, candidate
 from whetstone.errors import UsageError
 from whetstone.evals.evaluate import Asked
 from whetstone.evals.scaling import closed
@@ -47,6 +47,12 @@ class Setting:
     def pooled(self) -> Parallel | None:
         """The strategy, where a pool of independent samples says all about it."""
         return self.strategy if isinstance(self.strategy, Parallel) and self.strategy.wordings == 1 else None
+
+    @property
+    def verifier(self) -> str:
+        """The name of what chooses among the samples of a pool; empty where nothing does."""
+        found = self.pooled.verifier if self.pooled else None
+        return found.name if found else ""
 
     def units(self, n: int) -> int:
         """About how many completions it asks for, for the time left; a pool is counted apart."""
@@ -150,21 +156,30 @@ def _require_possible(setting: Setting, question: Question, backend: Backend) ->
 
 
 def measure(
-    asked: Asked, asker: Asker, settings: Sequence[Setting], questions: Sequence[Question], show: Show
+    asked: Asked, asker: Asker, settings: Sequence[Setting], questions: Sequence[Question], show: Show, strict: bool
 ) -> Measured:
     """All points. Raises PromptTooLong before anything is sampled, WorkFailed when the task's check is broken, and what
-    the sampler raises."""
+    the sampler raises. A verifier that this backend's answers are not enough for is left out with what goes by it, or
+    raises its UsageError where `strict`."""
     _require_room(questions, asker.backend)
     measured, judging = Measured(), Judging(asked)
     warmths = sorted({setting.pooled.temperature for setting in settings if setting.pooled})
     for warmth in warmths:
         here = [each for each in settings if each.pooled and each.pooled.temperature == warmth]
-        pool = draw_pool(asked, asker, here, questions, judging, show)
+        pool, failed = draw_pool(asked, asker, here, questions, judging, show)
+        if failed and strict:
+            raise UsageError(next(iter(failed.values())))
+        names = {each.wish.name: failed[each.verifier] for each in here if each.verifier in failed}
+        measured.left_out += [{"method": name, "why": why} for name, why in names.items()]
+        kept = [each for each in here if each.verifier not in failed]
         measured.pools.append({"temperature": warmth, **about_pool(pool)})
-        measured.points += points_of_pool(here, pool, asker, "" if len(warmths) == 1 else f", t={warmth:g}")
+        measured.points += points_of_pool(kept, pool, asker, "" if len(warmths) == 1 else f", t={warmth:g}")
     for setting in settings:
         if setting.pooled is None:
             measured.points.append(run_point(asked, asker, setting, questions, judging, show))
+    order = list(dict.fromkeys(setting.wish.name for setting in settings))
+    kinds = ("method", "control", "oracle")
+    measured.points.sort(key=lambda p: (kinds.index(p.kind), order.index(p.method) if p.method in order else 0))
     return measured
 
 
@@ -190,12 +205,13 @@ def draw_pool(
     questions: Sequence[Question],
     judging: Judging,
     show: Show,
-) -> list[PooledQuestion]:
-    """As many samples of each question as the largest of the settings takes, judged and scored."""
+) -> tuple[list[PooledQuestion], dict[str, str]]:
+    """As many samples of each question as the largest of the settings takes, judged and scored; and, by the name of a
+    verifier that could not score them, why."""
     strategies = [each.pooled for each in settings if each.pooled]
     count, warmth = max(each.count for each in strategies), strategies[0].temperature
     verifiers = {each.verifier.name: each.verifier for each in strategies if each.verifier is not None}
-    backend, needed = asker.backend, {}
+    backend, needed = asker.backend, dict[str, Any]()
     for verifier in verifiers.values():
         needed |= verifier.params_needed
     params = SamplingParams(questions[0].room, warmth, backend.stop_ids, **needed)
@@ -209,37 +225,42 @@ def draw_pool(
         last = done
 
     sampled = asker.pool.sample(requests, params, drawn)
-    found = []
+    found, candidates = [], []
     for problem, question, request, samples in zip(asked.problems, questions, requests, sampled, strict=True):
-        texts = [completion_text(each.completion, backend.tokenizer) for each in samples]
         once_F, each_F = closed.costs(request, samples, asker.config)
-        candidates = [
-            Candidate(request, each.completion, text, question.read(text))
-            for each, text in zip(samples, texts, strict=True)
-        ]
+        candidates.append([candidate(question, backend, request, each.completion) for each in samples])
         found.append(
             PooledQuestion(
-                answers=tuple(each.answer for each in candidates),
-                verdicts=tuple(judging.completion(problem, each.completion, each.text) for each in candidates),
+                answers=tuple(each.answer for each in candidates[-1]),
+                verdicts=tuple(judging.completion(problem, each.completion, each.text) for each in candidates[-1]),
                 finishes=tuple(each.completion.finish for each in samples),
                 tokens=tuple(each.completion.length for each in samples),
                 once_F=once_F,
                 each_F=each_F,
-                scores=_scores(verifiers, candidates),
             )
         )
-        if verifiers:
-            show(0, f"{len(found)} of {len(questions)} scored")
-    return found
+    return _scored(found, candidates, verifiers, show)
 
 
-def _scores(verifiers: Mapping[str, Verifier], candidates: Sequence[Candidate]) -> dict[str, closed.Scored]:
-    found = {}
+def _scored(
+    pool: Sequence[PooledQuestion],
+    candidates: Sequence[Sequence[Candidate]],
+    verifiers: Mapping[str, Verifier],
+    show: Show,
+) -> tuple[list[PooledQuestion], dict[str, str]]:
+    """The pool with every verifier's scores, and why some could not say anything."""
+    scores: list[dict[str, closed.Scored]] = [{} for _ in pool]
+    failed: dict[str, str] = {}
     for name, verifier in verifiers.items():
-        began = time.perf_counter()
-        scores = verifier.score(candidates)
-        found[name] = closed.scored(scores, time.perf_counter() - began)
-    return found
+        try:
+            for place, of_question in enumerate(candidates):
+                began = time.perf_counter()
+                said = verifier.score(of_question)
+                scores[place][name] = closed.scored(said, time.perf_counter() - began)
+                show(0, f"{name}: {place + 1} of {len(pool)} scored")
+        except UsageError as error:
+            failed[name] = str(error)
+    return [replace(each, scores=said) for each, said in zip(pool, scores, strict=True)], failed
 
 
 def about_pool(pool: Sequence[PooledQuestion]) -> dict[str, Any]:

@@ -165,8 +165,8 @@ def cheapest(
     """The cheapest honest setting that reaches `want`, chosen on one half of the problems, measured on the other.
 
     {want, cost, name, per_question, chosen_at, accuracy, verdict}: `chosen_at` is its accuracy where it was chosen,
-    which flatters it; `accuracy` that of the other half; `verdict` "reached", "missed" or "not distinguishable". name is
-    None where none reaches it, and then `best` names the one that comes nearest.
+    which flatters it; `accuracy` that of the other half; `verdict` "reached", "missed" or "not distinguishable". name
+    is None where none reaches it, and then `best` names the one that comes nearest.
     """
     side_N = halves(ids, clusters)
     chosen_N, told_N = side_N == 0, side_N == 1

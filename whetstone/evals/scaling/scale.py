@@ -1,4 +1,4 @@
-"""Accuracy against tokens, seconds, FLOPs and money, for every method: the function behind `whet scale` and `wh.scale`."""
+"""Accuracy against tokens, seconds, FLOPs and money, for every method: what `whet scale` and `wh.scale` do."""
 
 from __future__ import annotations
 

@@ -14,16 +14,20 @@ UNITS = {"flops": "FLOPs", "seconds": "seconds", "usd": "USD", "tokens": "tokens
 
 
 def sentences(result: Row) -> list[dict[str, Any]]:
-    """{kind, task, level, model, text} of each: kind "thinking", "wanted" or "train or think"."""
+    """{kind, task, level, model, short, text} of each: kind "thinking", "wanted" or "train or think"; `short` is how
+    `text` begins, for a list of many."""
     found = []
     for each in result["measurements"]:
         about = {name: each[name] for name in ("task", "level", "model")}
-        found.append({"kind": "thinking", **about, "text": thinking(each)})
+        told = thinking(each)
+        found.append({"kind": "thinking", **about, "short": told, "text": told})
         if each["cheapest"] is not None:
-            found.append({"kind": "wanted", **about, "text": wanted(each)})
+            told = wanted(each)
+            found.append({"kind": "wanted", **about, "short": told, "text": told})
     for each in result["train_or_think"]:
         about = {"task": each["task"], "level": each["level"], "model": each["trained"]}
-        found.append({"kind": "train or think", **about, "text": answer(each)})
+        short, more = answer(each)
+        found.append({"kind": "train or think", **about, "short": short, "text": f"{short} {more}".strip()})
     return found
 
 
@@ -90,26 +94,28 @@ def wanted(measured: Row) -> str:
 # -- train or think ------------------------------------------------------------------------------------------
 
 
-def answer(compared: Row) -> str:
-    """Train or think longer? In FLOPs, or in whatever is known."""
+def answer(compared: Row) -> tuple[str, str]:
+    """Train or think longer? In FLOPs, or in whatever is known; the answer, and what is behind it."""
     by = compared["by"]
     found = next((by[cost] for cost in ("flops", "seconds", "usd") if by.get(cost)), None)
     if found is None:
-        return "What training or answering cost is not known, so the two cannot be held against each other."
+        return "What training or answering cost is not known, so the two cannot be held against each other.", ""
     start = found["trained_gain"]
     gain, target = start["trained_better_by"], found["target"]
     where = "" if compared["trained_on"] else " (it was trained on something else)"
     if gain["verdict"] == "not distinguishable":
-        return (
+        told = (
             f"Not distinguishable: the trained model's {target['name']} differs from the base's {start['name']} by "
             f"{points_between(gain)}{where}, so training bought nothing here that these problems can show."
         )
+        return told, ""
     if gain["verdict"] == "loss":
-        return f"Think: training made it worse here, by {points_between(gain)}{where}."
-    return f"{_bargain(found, target, where)} {_equal(found)}".strip()
+        return f"Think: training made it worse here, by {points_between(gain)}{where}.", ""
+    short, more = _bargain(found, target, where)
+    return short, f"{more} {_equal(found)}".strip()
 
 
-def _bargain(found: Row, target: Row, where: str) -> str:
+def _bargain(found: Row, target: Row, where: str) -> tuple[str, str]:
     unit, even = UNITS[found["cost"]], found["break_even"]
     cost = (
         f"Training cost {big(found['one_off'])} {unit}, as much as {count(found['one_off'] / target['per_question'])}"
@@ -127,16 +133,18 @@ def _bargain(found: Row, target: Row, where: str) -> str:
                 f"Not distinguishable: the base's best, {best['name']}, reaches {percent(best['accuracy'])}, and the "
                 f"difference to the trained model, {points_between(best['trained_better_by'])}, may be none."
             )
-        return f"{told} {cost}{_measured_up_to(found)}"
-    same = f"The base is as good with {reached['name']} ({percent(reached['accuracy'])})"
+        return told, cost + _measured_up_to(found)
+    same = f"the base is as good with {reached['name']} ({percent(reached['accuracy'])})"
     if even["questions"] is None:
-        return f"Think: {same[0].lower()}{same[1:]} for no more {unit} a question, so training is never earned back. {cost}"
+        return f"Think: {same} for no more {unit} a question, so training is never earned back.", cost
     low, high = (even[end] for end in ("low", "high"))
-    band = f" (95 %: {_end(low, 'none', even)} to {_end(high, 'never', even)})"
-    return (
-        f"Think for fewer than {count(even['questions'])} questions{band}, train for more: {same[0].lower()}{same[1:]}, "
-        f"at {big(reached['per_question'])} {unit} a question against {big(target['per_question'])}. {cost}"
+    # no number: below, that the base never gets there in that draw; above, that training is never earned back
+    band = f" (95 %: {'0' if low is None else count(low)} to {'never' if high is None else count(high)})"
+    told = (
+        f"Think for fewer than {count(even['questions'])} questions{band}, train for more: {same}, "
+        f"at {big(reached['per_question'])} {unit} a question against {big(target['per_question'])}."
     )
+    return told, cost
 
 
 def _measured_up_to(found: Row) -> str:
@@ -149,15 +157,9 @@ def _measured_up_to(found: Row) -> str:
     )
 
 
-def _end(value: float | None, absent: str, even: Row) -> str:
-    if value is not None:
-        return count(value)
-    return "the base never being as good" if absent == "none" or even["never"] == 0 else "never"
-
-
 def _equal(found: Row) -> str:
     """From which number of questions on the trained model is distinguishably better at equal total compute."""
-    rows = [row for row in found["equal_compute"] if row["trained_better_by"] is not None]
+    rows = [row for row in found["equal_compute"] if row["trained_better_by"] is not None and not row["beyond"]]
     train = [row["questions"] for row in rows if row["trained_better_by"]["verdict"] == "gain"]
     think = [row["questions"] for row in rows if row["trained_better_by"]["verdict"] == "loss"]
     told = []
@@ -183,7 +185,7 @@ def count(value: float) -> str:
     """A number of questions: two digits that matter."""
     if value < 1:
         return "1"
-    if value >= 1e7:
-        return big(value)
+    if value >= 1e6:
+        return f"{float(f'{value / 1e6:.2g}'):,g} million"
     digits = 1 - math.floor(math.log10(value))
     return f"{round(value, min(0, digits)):,.0f}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whetstone.engine.strategies.names import METHODS, Tools, strategy_of
+from whetstone.engine.strategies.parallel import Parallel
 from whetstone.engine.strategies.strategy import Strategy
 from whetstone.errors import UsageError
 
@@ -95,12 +96,13 @@ def parsed_budgets(text: str) -> tuple[int, ...]:
 
 
 def everything(tools: Tools) -> list[Wish]:
-    """One curve for each method, and one for each verifier where a method takes any."""
+    """One curve for each method; and one for each verifier, where a method takes any and a pool says all about it."""
     found: list[Wish] = []
     for method, about in METHODS.items():
         number = f"-{max(about.smallest, about.default)}" if about.number else ""
-        by = [f"by={name}" for name in sorted(tools.verifiers) if _made(f"{method}{number}:by={name}", tools)]
-        found += [Wish(method, options) for options in by] or [Wish(method)]
+        by = [f"by={name}" for name in tools.verifiers]
+        pooled = [each for each in by if isinstance(_made(f"{method}{number}:{each}", tools), Parallel)]
+        found += [Wish(method, options) for options in pooled] or [Wish(method)]
     return found
 
 

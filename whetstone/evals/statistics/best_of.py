@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -60,9 +61,9 @@ def weighted_at_k(
 ) -> float:
     """Chance that a vote over `k` answers, each weighted by its score, is right; None is silence and does not vote.
 
-    Sums of weights have no closed form: the mean over `SUBSETS` subsets drawn with `seed` (the same for equal n and k),
-    or over the one that there is for k = n. Whoever stands for an answer is as likely right as the answer's texts are;
-    ties go to each of the tied with equal chance. ValueError as in `best_of_k`.
+    Sums of weights have no closed form: the mean over all subsets where these are at most `SUBSETS`, else over so many
+    drawn with `seed` (the same for equal n and k). Whoever stands for an answer is as likely right as the answer's
+    texts are; ties go to each of the tied with equal chance. ValueError as in `best_of_k`.
     """
     n = len(answers)
     if not 1 <= k <= n or len(scores) != n or len(right) != n:
@@ -88,9 +89,12 @@ def weighted_at_k(
 
 
 def subsets(n: int, k: int, seed: int = 0) -> Floats:
-    """[B, n] of 0 and 1: subsets of size k without replacement; all there are where that is one."""
-    if k == n:
-        return np.ones((1, n))
+    """[B, n] of 0 and 1: all subsets of size k, or `SUBSETS` drawn ones where there are more."""
+    if math.comb(n, k) <= SUBSETS:
+        every = list(combinations(range(n), k))
+        chosen_BN = np.zeros((len(every), n))
+        np.put_along_axis(chosen_BN, np.array(every), 1.0, axis=1)
+        return chosen_BN
     order_BN = np.random.default_rng((seed, n, k)).random((SUBSETS, n)).argsort(axis=1)
     chosen_BN = np.zeros((SUBSETS, n))
     np.put_along_axis(chosen_BN, order_BN[:, :k], 1.0, axis=1)
