@@ -1,4 +1,4 @@
-"""How sure the model was of what it wrote, from the probabilities that came with the tokens: no model is asked again."""
+"""How sure the model was of what it wrote, from the probabilities that came with the tokens: nothing is asked again."""
 
 from __future__ import annotations
 
