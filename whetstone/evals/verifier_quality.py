@@ -23,10 +23,10 @@ from whetstone.runs.progress import Progress, Stage
 from whetstone.tasks.keys import Key, Stream, commitment
 from whetstone.tasks.task import PromptStyle, Task
 from whetstone.training import verifier as training
-from whetstone.training.verifier import Chosen, Rollouts, Rows
+from whetstone.training.verifier import Chosen, Judged, Rollouts, Rows
 
 PROBLEMS, SAMPLES = 160, 8
-SHUFFLES = 39  # the real outcomes among 40 orders: beating all the others happens by chance once in 40
+SHUFFLES = 20  # the real outcomes among 21 orders: to beat all the others by chance happens once in 21
 LEVEL = 0.05
 
 Floats = NDArray[np.float64]
@@ -65,45 +65,38 @@ def make_verifier(
         rollouts = training.draw_rollouts(
             backend, pool, task, style, drawn, samples, own, params, progress=_shown_by(stage)
         )
-    parts = training.divided(rollouts)
-    head, chosen, measured = _trained(loaded, parts, progress)
-    facts = {
+    head, chosen, judged, rows = _trained(loaded, rollouts, progress)
+    measured = {
         "task": task.name,
         "task_version": task.version,
         "level": level,
         "style": style.name,
         "temperature": temperature,
+        "problems": problems,
         "samples": samples,
-        "problems": {name: len(part) for name, part in parts.items()},
         "key": commitment(own),
         "layers": loaded.model.config.layers,
         "chosen": vars(chosen),
+        **quality(judged, rows, rollouts),
     }
-    verifier = HeadVerifier(loaded, head, {"quality": facts | measured})
+    verifier = HeadVerifier(loaded, head, {"quality": measured})
     verifier.save(out)
-    return verifier, facts | measured
+    return verifier, measured
 
 
-def _trained(
-    loaded: Loaded, parts: dict[str, list[Rollouts]], progress: Progress
-) -> tuple[Head, Chosen, dict[str, Any]]:
-    rows: dict[str, Rows] = {}
-    with progress.stage(
-        "verifier's states", sum(len(each.candidates) for part in parts.values() for each in part)
-    ) as s:
-        for name, part in parts.items():
-            rows[name] = training.rows_of(loaded, part, training.depths(loaded), training.CUTS, _shown_by(s, s.done))
-    with progress.stage("verifier's training", 2) as stage:
-        head, chosen = training.train(rows["train"], rows["calibration"])
+def _trained(loaded: Loaded, rollouts: Sequence[Rollouts], progress: Progress) -> tuple[Head, Chosen, Judged, Rows]:
+    with progress.stage("verifier's states", sum(len(each.candidates) for each in rollouts)) as stage:
+        rows = training.rows_of(loaded, rollouts, training.depths(loaded), training.CUTS, _shown_by(stage))
+    with progress.stage("verifier's training", training.QUARTERS + 1) as stage:
+        judged = training.rotated(rows, SHUFFLES, progress=_shown_by(stage))
+        head, chosen = training.final(rows)
         stage.advance()
-        control = training.shuffled_logits(rows["train"], rows["test"], chosen, SHUFFLES)
-        stage.advance()
-    return head, chosen, quality(head, rows["test"], parts["test"], control)
+    return head, chosen, judged, rows
 
 
-def quality(head: Head, rows: Rows, rollouts: Sequence[Rollouts], control: Floats) -> dict[str, Any]:
-    """How good a head is on the problems of `rollouts`, of which `rows` are the states, and `control` [K, M] the logits
-    of heads that learned from shuffled outcomes. Every number is of answers that came whole, but for "prefixes".
+def quality(judged: Judged, rows: Rows, rollouts: Sequence[Rollouts]) -> dict[str, Any]:
+    """How good such heads are: `judged` says what heads made of the `rows` that they had not seen, `rollouts` are what
+    the rows were made from. Every number is of answers as they came, but for "prefixes", which were cut.
 
     {answers, right, mixed, auc_within: {head, certainty, likelihood}, auc_overall: the same, differences:
     {certainty, likelihood}: head minus that one, within problems, control: {shuffles, mean, highest, p}, brier: {head,
@@ -112,8 +105,7 @@ def quality(head: Head, rows: Rows, rollouts: Sequence[Rollouts], control: Float
     something at all; telling silence from an answer takes no verifier.
     """
     whole = rows.whole_M
-    probability_M = head.probabilities(rows.layers[head.layer], rows.ended_M)
-    scores = {"head": probability_M[whole]} | _others(rollouts)
+    scores = {"head": judged.probability_M[whole]} | _others(rollouts)
     right_N, problem_N, source_N = rows.right_M[whole], rows.group_M[whole], rows.source_M[whole].tolist()
     answering_N = np.array([each.answer is not None for one in rollouts for each in one.candidates])
 
@@ -138,10 +130,10 @@ def quality(head: Head, rows: Rows, rollouts: Sequence[Rollouts], control: Float
             for name, s in scores.items()
             if name != "head" and mixed
         },
-        "control": _control(mixed, [areas(logits_M[whole]) for logits_M in control]),
-        "brier": _brier(probability_M[whole], right_N, source_N),
-        "calibration": reliability(probability_M[whole], right_N, source_N).to_dict(),
-        "prefixes": _prefixes(probability_M, rows),
+        "control": _control(mixed, [areas(logits_M[whole]) for logits_M in judged.control_KM]),
+        "brier": _brier(scores["head"], right_N, source_N),
+        "calibration": reliability(scores["head"], right_N, source_N).to_dict(),
+        "prefixes": _prefixes(judged.probability_M, rows),
     }
     found |= _choosing(scores, rollouts)
     return found | {"words": words(found)}
@@ -252,10 +244,10 @@ def _percent(interval: dict[str, float]) -> str:
     return f"{100 * interval['mean']:.0f} % [{100 * interval['low']:.0f}, {100 * interval['high']:.0f}]"
 
 
-def _shown_by(stage: Stage, before: int = 0) -> Callable[[int, int], None]:
-    """A callback that brings `stage` to as many more than `before` as it is told."""
+def _shown_by(stage: Stage) -> Callable[[int, int], None]:
+    """A callback that brings `stage` to where it is told that the work is."""
 
     def show(done: int, _wanted: int) -> None:
-        stage.advance(before + done - stage.done)
+        stage.advance(done - stage.done)
 
     return show

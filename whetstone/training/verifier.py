@@ -1,8 +1,9 @@
 """Makes a learned verifier: rollouts on training problems, their outcomes as labels, a head fitted and calibrated.
 
 Problems come from a training key's training split, never from an evaluation's. They are divided, whole problems at a
-time, into three parts: "train" for the weights (and, by folds, for what to look at and how much to penalise),
-"calibration" for the probabilities, "test" for nothing but measuring (`evals/verifier_quality.py`).
+time, into quarters. Two of them make the weights (and, by folds, the choice of what to look at and how much to
+penalise), the third the probabilities, and the fourth is only looked at: in rotation, so that every problem is judged
+by a head that has not seen it. The head that is kept is made from three quarters and calibrated on the fourth.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,12 @@ from whetstone.engine.verifiers.states import POOLINGS, Pooled, look
 from whetstone.errors import WorkFailed
 from whetstone.models.loading import Loaded
 from whetstone.tasks.task import Problem, PromptStyle, Task, Verdict
-from whetstone.training.logistic import Floats, Linear, fit, log_loss, platt
+from whetstone.training.logistic import Floats, fit, log_loss, platt
 
-PARTS = ("train", "train", "calibration", "test")  # what the problems become in turn
+QUARTERS = 4
 CUTS = 2  # places where an answer is also looked at unfinished; together they weigh as much as the finished answer
-FOLDS = 4
-PENALTIES = (0.3, 0.1, 0.03, 0.01, 0.003)
+FOLDS = 3
+PENALTIES = (0.03, 0.1, 0.01, 0.003)  # the first one chooses layer and pooling
 DEPTHS = (
     0.6,
     1.0,
@@ -66,9 +67,22 @@ class Rows:
     whole_M: Bools
     ended_M: Bools
 
+    @property
+    def quarter_M(self) -> NDArray[np.int64]:
+        """0..3: which quarter of the sources a row belongs to."""
+        return self.source_M % QUARTERS
+
     def of(self, pooling: str, layer: int) -> Floats:
         """Features [M, D]."""
         return self.layers[layer].pooled(pooling)
+
+    def only(self, kept_M: Bools) -> Rows:
+        """Some of the rows."""
+        layers = {
+            layer: Pooled(pooled.last_MD[kept_M], pooled.mean_MD[kept_M]) for layer, pooled in self.layers.items()
+        }
+        rest = [getattr(self, each.name)[kept_M] for each in fields(self) if each.name != "layers"]
+        return Rows(layers, *rest)
 
 
 @dataclass(frozen=True)
@@ -111,16 +125,6 @@ def draw_rollouts(
     return found
 
 
-def divided(rollouts: Sequence[Rollouts]) -> dict[str, list[Rollouts]]:
-    """The three parts: half, a quarter and a quarter of the sources, with all their problems."""
-    part_of: dict[bytes, str] = {}
-    parts: dict[str, list[Rollouts]] = {name: [] for name in dict.fromkeys(PARTS)}
-    for each in rollouts:
-        part = part_of.setdefault(each.source, PARTS[len(part_of) % len(PARTS)])
-        parts[part].append(each)
-    return parts
-
-
 def depths(loaded: Loaded) -> list[int]:
     """The layers that are tried."""
     return sorted({max(1, round(share * loaded.model.config.layers)) for share in DEPTHS})
@@ -161,26 +165,27 @@ def rows_of(
     )
 
 
-def choose(rows: Rows, l2s: Sequence[float] = PENALTIES) -> Chosen:
-    """The layer, the pooling and the penalty whose heads do best, in `FOLDS` folds of whole problems, on whole answers
-    of the problems that were left out (log loss; ties go to the first)."""
-    fold_M = rows.source_M % FOLDS
-    found = []
-    for layer, pooling in itertools.product(rows.layers, POOLINGS):
-        features_MD = rows.of(pooling, layer)
-        starts: list[Linear | None] = [None] * FOLDS
-        for l2 in l2s:
-            logits_M = np.zeros(len(features_MD))
-            for fold in range(FOLDS):
-                inside = fold_M != fold
-                seen = features_MD[inside], rows.right_M[inside], rows.weight_M[inside]
-                if not 0 < seen[1].sum() < len(seen[1]):
-                    raise WorkFailed(_too_few(rows))
-                starts[fold] = linear = fit(*seen, l2, starts[fold])
-                logits_M[~inside] = linear(features_MD[~inside])
-            loss = log_loss(logits_M[rows.whole_M], rows.right_M[rows.whole_M])
-            found.append(Chosen(layer, pooling, l2, loss))
-    return min(found, key=lambda chosen: chosen.loss)
+def choose(rows: Rows) -> Chosen:
+    """First the layer and the pooling, then the penalty, whose heads do best, in `FOLDS` folds of whole sources, on
+    whole answers that were left out (log loss; among equals the first). Raises WorkFailed for a fold without right
+    answers."""
+    looks = itertools.product(rows.layers, POOLINGS)
+    first = min((_tried(rows, *each, PENALTIES[0]) for each in looks), key=lambda chosen: chosen.loss)
+    others = [_tried(rows, first.layer, first.pooling, l2) for l2 in PENALTIES[1:]]
+    return min([first, *others], key=lambda chosen: chosen.loss)
+
+
+def _tried(rows: Rows, layer: int, pooling: str, l2: float) -> Chosen:
+    fold_M = rows.source_M // QUARTERS % FOLDS
+    features_MD = rows.of(pooling, layer)
+    logits_M = np.zeros(len(features_MD))
+    for fold in range(FOLDS):
+        inside = fold_M != fold
+        if not 0 < rows.right_M[inside].sum() < inside.sum():
+            raise WorkFailed(_too_few(rows))
+        linear = fit(features_MD[inside], rows.right_M[inside], rows.weight_M[inside], l2)
+        logits_M[~inside] = linear(features_MD[~inside])
+    return Chosen(layer, pooling, l2, log_loss(logits_M[rows.whole_M], rows.right_M[rows.whole_M]))
 
 
 def train(rows: Rows, calibration: Rows) -> tuple[Head, Chosen]:
@@ -199,15 +204,44 @@ def train(rows: Rows, calibration: Rows) -> tuple[Head, Chosen]:
     return Head(linear.weight_F, linear.bias, chosen.layer, chosen.pooling, whole, prefix), chosen
 
 
-def shuffled_logits(rows: Rows, test: Rows, chosen: Chosen, shuffles: int, seed: int = 0) -> Floats:
-    """The control [shuffles, M of test]: logits of heads that were fitted in the same way to outcomes dealt out anew
-    among the training answers. What they seem to know of the test is luck."""
+def final(rows: Rows) -> tuple[Head, Chosen]:
+    """The head to keep: made from three quarters, calibrated on the last."""
+    last_M = rows.quarter_M == QUARTERS - 1
+    return train(rows.only(~last_M), rows.only(last_M))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What heads in rotation say of rows that they have not seen: probabilities [M]; and the control [K, M], logits of
+    heads that learned from outcomes dealt out anew (comparable within a problem only: they have no common scale)."""
+
+    probability_M: Floats
+    control_KM: Floats
+
+
+def rotated(rows: Rows, shuffles: int, seed: int = 0, progress: Progress | None = None) -> Judged:
+    """Each quarter judged by a head that was fitted on two others and calibrated on the next. Raises WorkFailed as
+    `train`; `progress` hears (quarters done, quarters)."""
+    probability_M, control_KM = np.zeros(len(rows.right_M)), np.zeros((shuffles, len(rows.right_M)))
+    for quarter in range(QUARTERS):
+        test_M, next_M = rows.quarter_M == quarter, rows.quarter_M == (quarter + 1) % QUARTERS
+        seen, test = rows.only(~test_M & ~next_M), rows.only(test_M)
+        head, chosen = train(seen, rows.only(next_M))
+        probability_M[test_M] = head.probabilities(test.layers[head.layer], test.ended_M)
+        control_KM[:, test_M] = _shuffled_logits(seen, test, chosen, shuffles, seed)
+        if progress is not None:
+            progress(quarter + 1, QUARTERS)
+    return Judged(probability_M, control_KM)
+
+
+def _shuffled_logits(rows: Rows, test: Rows, chosen: Chosen, shuffles: int, seed: int) -> Floats:
+    """Logits [shuffles, M of test] of heads fitted in the same way, the outcomes dealt out anew among the answers."""
     generator = np.random.default_rng(seed)
     features_MD, test_MD = (each.of(chosen.pooling, chosen.layer) for each in (rows, test))
-    outcome_S = rows.right_M[rows.whole_M]  # samples are numbered in order
+    _, first, sample_M = np.unique(rows.sample_M, return_index=True, return_inverse=True)
     logits = []
     for _ in range(shuffles):
-        dealt_M = generator.permutation(outcome_S)[rows.sample_M]
+        dealt_M = generator.permutation(rows.right_M[first])[sample_M]
         logits.append(fit(features_MD, dealt_M, rows.weight_M, chosen.l2)(test_MD))
     return np.array(logits)
 

@@ -118,8 +118,8 @@ class HeadVerifier:
 
     @classmethod
     def load(cls, folder: Path, loaded: Loaded) -> HeadVerifier:
-        """Read what `save` wrote. Raises UsageError for a folder that is damaged or holds no verifier, and for a head of
-        other weights than `loaded`'s: it would read noise in their states."""
+        """Read what `save` wrote. Raises UsageError for a folder that is damaged or holds no verifier, and for a head
+        of other weights than `loaded`'s: it would read noise in their states."""
         about = _about(folder)
         if about.get("weights") != weights_identity(loaded.model):
             raise UsageError(
