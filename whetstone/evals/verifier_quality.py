@@ -25,7 +25,7 @@ from whetstone.tasks.task import PromptStyle, Task
 from whetstone.training import verifier as training
 from whetstone.training.verifier import Chosen, Judged, Rollouts, Rows
 
-PROBLEMS, SAMPLES = 160, 8
+PROBLEMS, SAMPLES = 200, 8
 SHUFFLES = 20  # the real outcomes among 21 orders: to beat all the others by chance happens once in 21
 LEVEL = 0.05
 

@@ -60,7 +60,7 @@ def test_which_tasks_may_be_checked() -> None:
         (forms.expression, {"numbers": [2, 3, 4], "target": 20}, "(2 + 3) * 4", "2 + 3 * 4"),
         (forms.expression, {"numbers": [4, 6]}, "4 * 6", "4 + 6"),
         (forms.queens, {"puzzle": [["_"] * 4 for _ in range(4)]}, BOARD, BOARD.replace("Q", "_", 1)),
-        (forms.sudoku, {"puzzle": [[1, 0, 0, 0], *[[0] * 4 for _ in range(3)]]}, SUDOKU, SUDOKU[::-1]),
+        (forms.sudoku, {"puzzle": [[1, 0, 0, 0], *[[0] * 4 for _ in range(3)]]}, SUDOKU, SUDOKU.replace("3", "2", 1)),
     ],
 )
 def test_a_checkable_judge_never_looks_at_the_gold_answer(

@@ -112,7 +112,10 @@ class HeadVerifier:
             **self.about,
         }
         with atomic_folder(folder) as partial:
-            tensors = {"weight": torch.from_numpy(head.weight_D), "bias": torch.tensor([head.bias]).double()}
+            tensors = {
+                "weight": torch.from_numpy(head.weight_D),
+                "bias": torch.tensor([head.bias], dtype=torch.float64),
+            }
             write_tensors(tensors, partial / WEIGHTS)
             write_json(partial / ABOUT, about)
 
