@@ -48,7 +48,7 @@ class Spelled(Fine):
 
 class Grouped(Fine):
     """Four problems share the first digits of their number."""
-    siblings, stratum = 4, "C"
+    siblings, stratum, verifiable = 4, "C", True
     def sample(self, seed, level):
         n = 1000 * random.Random(seed[:16]).randrange(1, 10 ** 6) + seed[-1]
         return Problem(f"Secret {n}. What is twice it?", {"n": n, "pair": (n, n)}, cluster=str(n // 1000))
@@ -183,6 +183,7 @@ def test_spelled_out_answers_and_room_come_through(load: Load) -> None:
 def test_clusters_siblings_and_closed_questions_come_through(load: Load) -> None:
     task = load("Grouped")
     assert task.stratum == "C" and task.siblings == 4 and load("Fine").stratum == "A"
+    assert task.verifiable and not load("Fine").verifiable
     drawn = [Stream(task, b"k", "eval", 1, Partition(b"p")).problem(i) for i in range(8)]
     assert [problem.facts["n"] % 1000 for problem in drawn] == [0, 1, 2, 3] * 2
     assert len({problem.cluster for problem in drawn}) == 2 and all(problem.cluster for problem in drawn)

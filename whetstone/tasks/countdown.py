@@ -129,6 +129,8 @@ def _combinations(x: tuple[int, str], y: tuple[int, str]) -> Iterator[tuple[int,
 class Countdown(Task):
     """Level n: n + 2 numbers from 1 to 25, each to be used exactly once, and a target from 1 to 999 that can
     be made.
+
+    Verifiable: numbers and target stand in the question, and to evaluate an expression takes no search for it.
     """
 
     levels = (1, 2, 3, 4)

@@ -49,6 +49,7 @@ class UserTask(Task):
         self.name, self.version, self.instruction = about["name"], about["version"], about["instruction"]
         self.levels, self.max_new_tokens = tuple(about["levels"]), about["max_new_tokens"]
         self.stratum, self.siblings = about["stratum"], about["siblings"]
+        self.verifiable = about["verifiable"]
         self._default_level: int = about["default_level"]
         self._styles = {style["name"]: PromptStyle(**style) for style in about["styles"]}
 
@@ -159,6 +160,7 @@ class _Host:
             "max_new_tokens": task.max_new_tokens,
             "stratum": task.stratum,
             "siblings": task.siblings,
+            "verifiable": task.verifiable,
             "styles": [asdict(style) for style in task.styles().values()],
         }
         whole = all(type(n) is int for n in (*task.levels, task.max_new_tokens))
@@ -169,6 +171,7 @@ class _Host:
         _require(roomy, self.path, "a style's reasoning", "an integer of at least 0")
         few = type(task.siblings) is int and 1 <= task.siblings <= 256
         _require(few, self.path, "siblings", "an integer from 1 to 256")
+        _require(type(task.verifiable) is bool, self.path, "verifiable", "True or False")
         for field in ("name", "version", "instruction"):
             _require(isinstance(about[field], str), self.path, field, "a text")
         return about

@@ -51,7 +51,7 @@ class Head:
     Answers that have ended and those that have not are calibrated apart: the same logit says less of the latter.
     """
 
-    weight_F: Floats
+    weight_D: Floats
     bias: float
     layer: int
     pooling: str
@@ -60,7 +60,7 @@ class Head:
 
     def logits(self, pooled: Pooled) -> Floats:
         """[M]."""
-        return pooled.pooled(self.pooling) @ self.weight_F + self.bias
+        return pooled.pooled(self.pooling) @ self.weight_D + self.bias
 
     def probabilities(self, pooled: Pooled, ended_M: NDArray[np.bool_]) -> Floats:
         """How probable it is that the finished answer is right [M]; `ended_M`: whether it is finished already."""
@@ -112,14 +112,17 @@ class HeadVerifier:
             **self.about,
         }
         with atomic_folder(folder) as partial:
-            tensors = {"weight": torch.from_numpy(head.weight_F), "bias": torch.tensor([head.bias]).double()}
+            tensors = {
+                "weight": torch.from_numpy(head.weight_D),
+                "bias": torch.tensor([head.bias], dtype=torch.float64),
+            }
             write_tensors(tensors, partial / WEIGHTS)
             write_json(partial / ABOUT, about)
 
     @classmethod
     def load(cls, folder: Path, loaded: Loaded) -> HeadVerifier:
-        """Read what `save` wrote. Raises UsageError, in one line, for a folder that is damaged or holds no verifier, and
-        for a head of other weights than `loaded`'s: it would read noise in their states."""
+        """Read what `save` wrote. Raises UsageError for a folder that is damaged or holds no verifier, and for a head
+        of other weights than `loaded`'s: it would read noise in their states."""
         about = _about(folder)
         if about.get("weights") != weights_identity(loaded.model):
             raise UsageError(
@@ -138,8 +141,8 @@ class HeadVerifier:
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as failure:
             raise UsageError(f"the verifier in {folder} is damaged ({failure}): make it again") from None
         config = loaded.model.config
-        sizes = {"both": 2 * config.width}.get(head.pooling, config.width)
-        if head.pooling not in POOLINGS or head.weight_F.shape != (sizes,) or not 0 <= head.layer <= config.layers:
+        fits = head.weight_D.shape == (config.width,) and 0 <= head.layer <= config.layers
+        if head.pooling not in POOLINGS or not fits:
             raise UsageError(f"the verifier in {folder} is damaged (its sizes are not the model's): make it again")
         return cls(loaded, head, about)
 

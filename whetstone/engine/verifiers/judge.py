@@ -24,12 +24,12 @@ UNKNOWN = 0.5  # neither word is among the likeliest
 
 @dataclass(frozen=True)
 class Judge:
-    """P(yes) / (P(yes) + P(no)) for the first token of the reply to `asked` (a template with {question}, the chat's last
-    user turn, and {answer}).
+    """P(yes) / (P(yes) + P(no)) for the first token of the reply to `asked` (a template with {question}, the chat's
+    last user turn, and {answer}).
 
-    backend: the judge's own model, the one that answered or another. config: its sizes where they are known, for FLOPs.
-    An endpoint that reports only the token it chose gives P(yes) or 1 - P(no) of that one. A generative verifier that is
-    not trained for it: how much it knows is to be measured, and its numbers are not calibrated.
+    backend: the judge's own model, the one that answered or another; config: its sizes where they are known, for FLOPs.
+    An endpoint that reports only the token it chose gives P(yes) or 1 - P(no) of that one. Nobody trained it for this:
+    how much it knows is to be measured, and its numbers are not calibrated.
     """
 
     backend: Backend

@@ -15,7 +15,7 @@ from whetstone.models.loading import Loaded
 from whetstone.models.packing import TokenTrie, passes
 
 PASS_TOKENS = 4096  # distinct tokens of one pass: bounds the memory of its activations
-POOLINGS = ("last", "mean", "both")
+POOLINGS = ("last", "mean")
 
 States = NDArray[np.float32]
 
@@ -39,9 +39,8 @@ class Pooled:
     mean_MD: States
 
     def pooled(self, how: str) -> NDArray[np.float64]:
-        """[M, F] as one of `POOLINGS`."""
-        parts = {"last": [self.last_MD], "mean": [self.mean_MD], "both": [self.last_MD, self.mean_MD]}[how]
-        return np.concatenate(parts, axis=1).astype(np.float64)
+        """[M, D] as one of `POOLINGS`."""
+        return {"last": self.last_MD, "mean": self.mean_MD}[how].astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,11 @@ class Generator:
     skip: tuple[int, ...] = ()
     rebuilt: bool = False
 
+    @property
+    def verifiable(self) -> bool:
+        """Whether the judge tests the rules that the question states, and never looks at the gold answer."""
+        return self.judge in (forms.expression, forms.sudoku, forms.queens)
+
 
 def _integer(about: str = "", **more: int | bool) -> Generator:
     return Generator(forms.integer, 16, tuple(about.split()), **more)  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ class GymTask(Task):
         require_supported(name)
         self.generator_name, self.generator = name, SUPPORTED[name]
         self.name = PREFIX + name
-        self.max_new_tokens = self.generator.room
+        self.max_new_tokens, self.verifiable = self.generator.room, self.generator.verifiable
         self._seconds = sample_seconds
         self._worker = Worker(python_command("whetstone.tasks.gym.child", name), memory=MEMORY)
         self._golds: OrderedDict[tuple[str, int], dict[str, Any]] = OrderedDict()
