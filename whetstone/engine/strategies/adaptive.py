@@ -17,14 +17,16 @@ from whetstone.engine.selection import select
 from whetstone.engine.strategies.parallel import Parallel, chosen
 from whetstone.engine.strategies.run import Outcome
 from whetstone.engine.strategies.spending import Spent
-from whetstone.engine.strategies.stopping import agreement, further, thresholds, worst_loss
+from whetstone.engine.strategies.stopping import MOST_SAMPLES, agreement, further, safe_threshold, worst_loss
 from whetstone.engine.strategies.strategy import Candidate, Draw, Question, Score, Steps, Strategy, draw
 from whetstone.errors import UsageError
+
+FURTHEST = 4  # times the mean that a hard question may take
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A strategy whose threshold was chosen on questions kept for that, what they cost, and a line for the report."""
+    """A strategy whose setting was chosen on questions kept for that, what they cost, and a line for the report."""
 
     strategy: Strategy
     spent: Spent
@@ -36,7 +38,7 @@ Trial = Callable[[Strategy], Sequence[Outcome]]  # asks questions that are kept 
 
 @runtime_checkable
 class Calibrates(Protocol):
-    """A strategy that can choose its threshold on questions that nobody else is asked."""
+    """A strategy that can choose its setting on questions that nobody else is asked."""
 
     def calibrated(self, trial: Trial) -> Calibrated: ...
 
@@ -91,52 +93,47 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Allocation:
-    """`mean` samples for a question on average, at most `most`: hard questions, on which samples disagree, get more.
-    The rule is `Agreement`'s; its threshold is chosen so that questions kept for it have that mean."""
+    """`mean` samples for a question on average: those on which samples agree soon take fewer, and what they leave goes
+    to the others. Each question is decided alone, by `Agreement` with the same cap; the cap is the highest that keeps
+    the mean on questions kept for it."""
 
     name: str
     mean: int
-    most: int
+    loss: float = 0.05
     temperature: float = 1.0
 
     def solve(self, question: Question, backend: Backend) -> Steps:
+        example = with_option(self.name, f"most={2 * self.mean}")
         raise UsageError(
-            f"{self.name} must know which questions are hard: `whet scale` finds its threshold on questions kept for "
-            f"that and prints it; then name it, as in {self.name}:threshold=0.97"
+            f"{self.name} must know how many questions are hard: `whet scale` finds the most that one may take, on "
+            f"questions kept for that, and prints it; then name it, as in {example}"
         )
 
     def calibrated(self, trial: Trial) -> Calibrated:
-        """The highest threshold whose mean is not above the budget on the trial's questions."""
-        tried = trial(Parallel(self.name, self.most, temperature=self.temperature))
+        """With the highest cap, up to FURTHEST times the mean, whose mean on the trial's questions is not above it."""
+        furthest = min(FURTHEST * self.mean, MOST_SAMPLES)
+        tried = trial(Parallel(self.name, furthest, temperature=self.temperature))
 
-        def used(threshold: float) -> float:
-            return fmean(used_of(each.choice.of, self.rule(threshold).more) for each in tried)
+        def used(most: int) -> float:
+            rule = self.rule(most)
+            return fmean(used_of(each.choice.of[:most], rule.more) for each in tried)
 
-        values = thresholds(self.most)
-        low, high = 0, len(values) - 1
-        while low < high:  # stricter thresholds never draw fewer
+        low, high = self.mean, furthest  # a vote of `mean` samples never takes more
+        while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if used(values[middle]) <= self.mean else (low, middle - 1)
-        rule = self.rule(values[low])
-        differing = sum(
-            _majority(each.choice.of[: used_of(each.choice.of, rule.more)]) != each.choice.answer for each in tried
-        )
+            low, high = (middle, high) if used(middle) <= self.mean else (low, middle - 1)
         says = (
-            f"{rule.name}: {used(values[low]):.2f} of {self.most} samples on average on {len(tried)} questions kept "
-            f"for it, where {differing} answers are not those of all {self.most}"
+            f"{self.rule(low).name}: {used(low):.2f} samples on average on {len(tried)} questions kept for it, "
+            f"at most {low} for one"
         )
-        return Calibrated(rule, sum((each.spent for each in tried), Spent()), says)
+        return Calibrated(self.rule(low), sum((each.spent for each in tried), Spent()), says)
 
-    def rule(self, threshold: float) -> Agreement:
-        """What decides for a question alone."""
-        return Agreement(with_threshold(self.name, threshold), self.most, threshold, self.temperature)
-
-
-def with_threshold(name: str, threshold: float) -> str:
-    """The name by which the calibrated strategy is made again, to the last digit."""
-    return f"{name}{',' if ':' in name else ':'}threshold={threshold!r}"
+    def rule(self, most: int) -> Agreement:
+        """What decides for a question alone. Raises UsageError beyond MOST_SAMPLES."""
+        name = with_option(self.name, f"most={most}")
+        return Agreement(name, most, safe_threshold(most, self.loss), self.temperature)
 
 
-def _majority(said: Sequence[Candidate]) -> str | None:
-    place = select("majority", [each.answer for each in said])
-    return None if place is None else said[place].answer
+def with_option(name: str, option: str) -> str:
+    """The name of a strategy with one more option: by it the calibrated strategy is made again."""
+    return f"{name}{',' if ':' in name else ':'}{option}"

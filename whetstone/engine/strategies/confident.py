@@ -9,7 +9,7 @@ from statistics import fmean
 
 from whetstone.engine.backends import Backend
 from whetstone.engine.protocol import Completion
-from whetstone.engine.strategies.adaptive import Calibrated, Trial, used_of, waves, with_threshold
+from whetstone.engine.strategies.adaptive import Calibrated, Trial, used_of, waves, with_option
 from whetstone.engine.strategies.parallel import chosen
 from whetstone.engine.strategies.spending import Spent
 from whetstone.engine.strategies.stopping import NEVER
@@ -103,7 +103,7 @@ class Confident:
             if binomial_tail(wrong, len(tried), self.loss) > MISTRUST:
                 break
             safe, differing = threshold, wrong
-        rule = replace(self, name=with_threshold(self.name, safe), threshold=safe)
+        rule = replace(self, name=with_option(self.name, f"threshold={safe!r}"), threshold=safe)
         used = fmean(used_of(each.choice.of, rule.more) for each in tried)
         says = (
             f"{rule.name}: {differing} of {len(tried)} answers on questions kept for it are not those of all "

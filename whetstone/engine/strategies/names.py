@@ -163,10 +163,9 @@ def _confident(name: str, number: int, options: Options, tools: Tools) -> Strate
 
 
 def _allocate(name: str, number: int, options: Options, tools: Tools) -> Strategy:
-    most = options.whole("most", min(4 * number, MOST_SAMPLES), number, MOST_SAMPLES)
-    threshold = options.number("threshold", 0.0, 0.5, NEVER)
-    free = Allocation(name, number, most, options.temperature())
-    return replace(free.rule(threshold), name=name) if threshold else free
+    free = Allocation(name, number, options.number("loss", 0.05, 0, 1), options.temperature())
+    most = options.whole("most", 0, number, MOST_SAMPLES)
+    return replace(free.rule(most), name=name) if most else free
 
 
 def _steering(options: Options, tools: Tools, temperature: float) -> Verifier:
@@ -213,7 +212,7 @@ METHODS: dict[str, Method] = {
     "prompts": Method(_prompts, "majority vote over several wordings of the question", "samples"),
     "agree": Method(_agree, "majority vote that stops when it is decided, at most N (loss=, threshold=)", "samples"),
     "confident": Method(_confident, "vote by confidence that stops when it is sure, at most N", "samples"),
-    "allocate": Method(_allocate, "N samples on average, more for hard questions (most=, threshold=)", "samples"),
+    "allocate": Method(_allocate, "N samples on average, more for hard questions (most= for one)", "samples"),
     "think": Method(_think, "at most N tokens of thinking before the answer (min=)", "tokens", 256, ids=True),
     "wait": Method(_wait, "told to wait N times before it may answer (max= tokens)", "times", 2, ids=True),
     "revise": Method(_revise, "checks and corrects its own answer (take=last or majority)", "turns", 3, 2),

@@ -25,9 +25,11 @@ NEVER = 2.0  # a threshold that no probability reaches
 @cache
 def ahead(first: int, second: int) -> float:
     """The probability that a coin that gave `first` heads and `second` tails prefers heads, the prior uniform: the
-    integral of Beta(first + 1, second + 1) above 1/2, a sum of binomials."""
-    tosses = first + second + 1
-    return sum(math.comb(tosses, heads) for heads in range(second + 1, tosses + 1)) / 2**tosses
+    integral of Beta(first + 1, second + 1) above 1/2, by the recurrence of the incomplete Beta function,
+    I_x(p, q) = x I_x(p - 1, q) + (1 - x) I_x(p, q - 1)."""
+    if first < 0 or second < 0:
+        return float(second < 0)
+    return (ahead(first - 1, second) + ahead(first, second - 1)) / 2
 
 
 def agreement(answers: Sequence[Hashable | None]) -> float:
