@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.strategies.asking import sums, tiny_backend, tiny_loaded
+from whetstone.engine.backends import Backend
 from whetstone.engine.engine import Engine
 from whetstone.engine.protocol import Completion, Request
 from whetstone.engine.samples import Pool, Sample
@@ -50,6 +51,21 @@ def test_samples_of_one_prompt_cost_the_engine_no_more_than_the_account_says(spe
     assert 0.5 * says < engine.stats.computed_tokens <= says
     again = spent.prompt_tokens + spent.cached_tokens
     assert again > 4 * spent.prompt_tokens, "a prompt is asked again and again, and computed once"
+
+
+def test_questions_of_a_search_are_begun_when_the_cache_has_room_for_them() -> None:
+    loaded = tiny_loaded()
+    computed = {}
+    for together in (8, 1 << 20):
+        engine = Engine(loaded.model, cache_bytes=2 << 20)
+        backend = Backend(engine, loaded.tokenizer, engine.capacity)
+        questions = [replace(each, **ROOMY) for each in sums(40, level=2)]
+        outcomes = run(
+            strategy_of("beam-2:width=2,step=4"), questions, backend, Pool(engine, "tiny"), together=together
+        )
+        computed[together] = engine.stats.computed_tokens, [each.choice for each in outcomes]
+    assert computed[8][1] == computed[1 << 20][1]
+    assert computed[8][0] < 0.7 * computed[1 << 20][0], "all at once, each round finds its cache overwritten"
 
 
 def test_going_on_computes_what_is_new_and_what_fills_no_block() -> None:

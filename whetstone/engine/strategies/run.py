@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from whetstone.engine.backends import Backend
 from whetstone.engine.protocol import Request
-from whetstone.engine.samples import Pool, Sample
+from whetstone.engine.samples import CHUNK, Pool, Sample
 from whetstone.engine.step import BLOCK
 from whetstone.engine.strategies.spending import Prefixes, Spent, flops
 from whetstone.engine.strategies.strategy import Choice, Draw, Drawn, Question, Score, Steps, Strategy, candidate
@@ -77,6 +78,11 @@ class _Running:
     wish: Draw | Score | None = None
     choice: Choice | None = None
 
+    @property
+    def wanted(self) -> int:
+        """Completions that it waits for."""
+        return sum(len(request.seeds) for request in self.wish.requests) if isinstance(self.wish, Draw) else 0
+
     def go_on(self, result: object) -> None:
         try:
             self.wish = self.steps.send(result)
@@ -91,20 +97,28 @@ def run(
     pool: Pool,
     config: ModelConfig | None = None,
     progress: Callable[[int, int], None] | None = None,
+    together: int = CHUNK,
 ) -> list[Outcome]:
     """Answer every question; outcomes in the questions' order. `progress` counts questions.
+
+    A question is begun while those before it want fewer than `together` completions: that fills the engine's batch, and
+    a cache still holds what a search of many rounds goes on from.
 
     Raises what the sampler and the verifiers raise; UsageError for a strategy that this backend cannot run.
     """
     running = [_Running(question, strategy.solve(question, backend), Account(config)) for question in questions]
-    for each in running:
-        each.go_on(None)
-    while open_ones := [each for each in running if each.choice is None]:
+    waiting = deque(running)
+    open_ones: list[_Running] = []
+    while open_ones or waiting:
+        while waiting and sum(each.wanted for each in open_ones) < together:
+            open_ones.append(waiting.popleft())
+            open_ones[-1].go_on(None)
         if progress is not None:
-            progress(len(running) - len(open_ones), len(running))
+            progress(len(running) - len(open_ones) - len(waiting), len(running))
         _draw([each for each in open_ones if isinstance(each.wish, Draw)], backend, pool)
         # whoever has drawn may want a score now: it joins those that wait for one
         _score([each for each in open_ones if isinstance(each.wish, Score)])
+        open_ones = [each for each in open_ones if each.choice is None]
     if progress is not None:
         progress(len(running), len(running))
     return [Outcome(each.choice, each.account.spent) for each in running if each.choice is not None]
