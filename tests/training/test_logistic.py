@@ -79,7 +79,9 @@ def test_calibration_keeps_the_order_and_its_head() -> None:
     assert slope == FLATTEST
     slope, shift = platt(logits, np.array([0.0, 0.0, 1.0, 1.0]))  # can be parted: not an endless slope
     assert 0 < slope < 3
-    # where the slope has no gradient, probabilities weighed by logits are Platt's targets for two of each kind, 3/4 and 1/4
-    assert expit(slope * logits + shift) @ logits == pytest.approx(np.array([0.25, 0.25, 0.75, 0.75]) @ logits, abs=1e-3)
+    # at the optimum, probabilities weighed by logits are those of Platt's targets for two of each kind: 3/4 and 1/4
+    assert expit(slope * logits + shift) @ logits == pytest.approx(
+        np.array([0.25, 0.25, 0.75, 0.75]) @ logits, abs=1e-3
+    )
     slope, shift = platt(logits, np.zeros(4))  # nothing right at all
     assert 0 < expit(slope * logits + shift).max() < 0.5

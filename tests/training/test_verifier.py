@@ -80,17 +80,19 @@ def test_rollouts_become_rows(tmp_path: Path) -> None:
     """Labels are the task's verdicts, siblings share a quarter, cuts carry the outcome of their whole answer."""
     loaded, backend, task = tiny_loaded(), tiny_backend(), load_task("fiction")
     problems = Stream(task, KEY, "train", 1).take(16)
-    params = SamplingParams(12, 1.0, backend.stop_ids)
+    params = SamplingParams(4, 1.0, backend.stop_ids | {40, 50, 60})  # many short answers, some of one token
     style = task.styles()["only"]
     pool = Pool(backend.sampler, "tiny", SampleFile(tmp_path / "samples.sqlite"))
-    drawn = verifier.draw_rollouts(backend, pool, task, style, problems, 3, KEY, params)
+    drawn, spent = verifier.draw_rollouts(backend, pool, task, style, problems, 3, KEY, params)
     assert pool.drawn == 48
     verifier.draw_rollouts(backend, pool, task, style, problems, 3, KEY, params)
     assert pool.drawn == 48, "an interruption costs no answers"
+    assert spent.written_tokens == sum(each.completion.length for one in drawn for each in one.candidates)
     for each in drawn:
         judged = [task.check(each.problem, candidate.text) for candidate in each.candidates]
         assert each.right == tuple(verdict == "right" for verdict in judged)
-    made = verifier.rows_of(loaded, drawn, [1, 2], cuts=2)
+    made, spent = verifier.rows_of(loaded, drawn, [1, 2], cuts=2)
+    assert spent.verifier_tokens > 0 and spent.flops > 0
     assert made.whole_M.sum() == 48
     for source in set(made.source_M.tolist()):
         assert len(set(made.group_M[made.source_M == source].tolist())) == 4

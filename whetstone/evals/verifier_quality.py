@@ -13,11 +13,12 @@ from whetstone.engine.backends import Backend
 from whetstone.engine.protocol import SamplingParams
 from whetstone.engine.samples import Pool
 from whetstone.engine.selection import Selection, select
+from whetstone.engine.strategies.spending import Spent
 from whetstone.engine.strategies.strategy import Verifier
 from whetstone.engine.verifiers.certainty import Certainty, Likelihood
 from whetstone.engine.verifiers.head import Head, HeadVerifier
 from whetstone.evals.statistics import accuracy_interval, compare, mean_interval, reliability
-from whetstone.evals.statistics.ranking import auc_by_problem, auc_overall, auc_within
+from whetstone.evals.statistics.ranking import auc_by_problem, auc_overall
 from whetstone.models.loading import Loaded
 from whetstone.runs.progress import Progress, Stage
 from whetstone.tasks.keys import Key, Stream, commitment
@@ -30,7 +31,6 @@ SHUFFLES = 20  # the real outcomes among 21 orders: to beat all the others by ch
 LEVEL = 0.05
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 def make_verifier(
@@ -62,10 +62,10 @@ def make_verifier(
     # with what certainty needs, to be compared with it
     params = SamplingParams(style.room(task), temperature, backend.stop_ids, **Certainty().params_needed)
     with progress.stage("verifier's answers", problems * samples) as stage:
-        rollouts = training.draw_rollouts(
-            backend, pool, task, style, drawn, samples, own, params, progress=_shown_by(stage)
+        rollouts, drawing = training.draw_rollouts(
+            backend, pool, task, style, drawn, samples, own, params, _shown_by(stage), loaded.model.config
         )
-    head, chosen, judged, rows = _trained(loaded, rollouts, progress)
+    head, chosen, judged, rows, looking = _trained(loaded, rollouts, progress)
     measured = {
         "task": task.name,
         "task_version": task.version,
@@ -77,6 +77,7 @@ def make_verifier(
         "key": commitment(own),
         "layers": loaded.model.config.layers,
         "chosen": vars(chosen),
+        "spent": vars(drawing + looking),
         **quality(judged, rows, rollouts),
     }
     verifier = HeadVerifier(loaded, head, {"quality": measured})
@@ -84,14 +85,16 @@ def make_verifier(
     return verifier, measured
 
 
-def _trained(loaded: Loaded, rollouts: Sequence[Rollouts], progress: Progress) -> tuple[Head, Chosen, Judged, Rows]:
+def _trained(
+    loaded: Loaded, rollouts: Sequence[Rollouts], progress: Progress
+) -> tuple[Head, Chosen, Judged, Rows, Spent]:
     with progress.stage("verifier's states", sum(len(each.candidates) for each in rollouts)) as stage:
-        rows = training.rows_of(loaded, rollouts, training.depths(loaded), training.CUTS, _shown_by(stage))
+        rows, spent = training.rows_of(loaded, rollouts, training.depths(loaded), training.CUTS, _shown_by(stage))
     with progress.stage("verifier's training", training.QUARTERS + 1) as stage:
         judged = training.rotated(rows, SHUFFLES, progress=_shown_by(stage))
         head, chosen = training.final(rows)
         stage.advance()
-    return head, chosen, judged, rows
+    return head, chosen, judged, rows, spent
 
 
 def quality(judged: Judged, rows: Rows, rollouts: Sequence[Rollouts]) -> dict[str, Any]:
@@ -112,31 +115,35 @@ def quality(judged: Judged, rows: Rows, rollouts: Sequence[Rollouts]) -> dict[st
     def areas(scores_N: Floats) -> dict[Any, float]:
         return auc_by_problem(scores_N[answering_N], right_N[answering_N], problem_N[answering_N].tolist())
 
-    within = {
-        name: auc_within(s[answering_N], right_N[answering_N], problem_N[answering_N]) for name, s in scores.items()
-    }
     mixed = areas(scores["head"])
+    sources = [rollouts[problem].source for problem in mixed]
     both = 0 < right_N.sum() < len(right_N)
     found: dict[str, Any] = {
         "answers": len(right_N),
         "right": accuracy_interval(right_N, source_N).to_dict(),
         "mixed": len(mixed),
-        "auc_within": {name: None if area is None else area.to_dict() for name, area in within.items()},
+        "auc_within": {name: _mean_area(areas(s), rollouts) for name, s in scores.items()},
         "auc_overall": {
             name: auc_overall(s, right_N, source_N).to_dict() if both else None for name, s in scores.items()
         },
         "differences": {
-            name: compare(list(areas(s).values()), list(mixed.values()))
+            name: compare(list(areas(s).values()), list(mixed.values()), sources)
             for name, s in scores.items()
             if name != "head" and mixed
         },
         "control": _control(mixed, [areas(logits_M[whole]) for logits_M in judged.control_KM]),
         "brier": _brier(scores["head"], right_N, source_N),
         "calibration": reliability(scores["head"], right_N, source_N).to_dict(),
-        "prefixes": _prefixes(judged.probability_M, rows),
+        "prefixes": _prefixes(judged.probability_M, rows, rollouts),
     }
     found |= _choosing(scores, rollouts)
     return found | {"words": words(found)}
+
+
+def _mean_area(areas: dict[Any, float], rollouts: Sequence[Rollouts]) -> dict[str, Any] | None:
+    """Over problems (places in `rollouts`), every one counting alike; None where there is none."""
+    sources = [rollouts[problem].source for problem in areas]
+    return accuracy_interval(list(areas.values()), sources).to_dict() if areas else None
 
 
 def _others(rollouts: Sequence[Rollouts]) -> dict[str, Floats]:
@@ -172,16 +179,15 @@ def _brier(probability_N: Floats, right_N: Floats, clusters: list[int]) -> dict[
     }
 
 
-def _prefixes(probability_M: Floats, rows: Rows) -> dict[str, Any] | None:
+def _prefixes(probability_M: Floats, rows: Rows, rollouts: Sequence[Rollouts]) -> dict[str, Any] | None:
     """Answers cut at random places: whether the head knows already what becomes of them."""
     cut = ~rows.whole_M
     right_N = rows.right_M[cut]
     if not 0 < right_N.sum() < len(right_N):
         return None
-    within = auc_within(probability_M[cut], right_N, rows.group_M[cut].tolist())
     return {
         "answers": len(right_N),
-        "auc_within": None if within is None else within.to_dict(),
+        "auc_within": _mean_area(auc_by_problem(probability_M[cut], right_N, rows.group_M[cut].tolist()), rollouts),
         "brier": _brier(probability_M[cut], right_N, rows.source_M[cut].tolist()),
     }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -21,13 +22,16 @@ from whetstone.engine.protocol import Progress, SamplingParams
 from whetstone.engine.rollout import UNANSWERED, Judge
 from whetstone.engine.samples import Pool
 from whetstone.engine.strategies.questions import question_of
+from whetstone.engine.strategies.run import Account
+from whetstone.engine.strategies.spending import Spent
 from whetstone.engine.strategies.strategy import Candidate, candidate
 from whetstone.engine.verifiers.head import Calibration, Head, as_written, ended_itself
 from whetstone.engine.verifiers.states import POOLINGS, Pooled, look
 from whetstone.errors import WorkFailed
+from whetstone.models.config import ModelConfig
 from whetstone.models.loading import Loaded
 from whetstone.tasks.task import Problem, PromptStyle, Task, Verdict
-from whetstone.training.logistic import Floats, fit, log_loss, platt
+from whetstone.training.logistic import ROUGH, Floats, fit, log_loss, platt
 
 QUARTERS = 4
 CUTS = 2  # places where an answer is also looked at unfinished; together they weigh as much as the finished answer
@@ -105,16 +109,21 @@ def draw_rollouts(
     key: bytes,
     params: SamplingParams,
     progress: Progress | None = None,
-) -> list[Rollouts]:
-    """`samples` answers to each problem, judged by the task. What the pool has is not drawn again.
+    config: ModelConfig | None = None,
+) -> tuple[list[Rollouts], Spent]:
+    """`samples` answers to each problem, judged by the task, and what they cost (FLOPs where `config` is known). What
+    the pool has is not drawn again.
 
     Raises WorkFailed when the task's check is broken, and what the sampler raises."""
     questions = [question_of(task, problem, [style], key) for problem in problems]
     seeds = range(samples)
     requests = [backend.request(list(q.prompts[0]), tuple(q.seed(member) for member in seeds)) for q in questions]
-    verdict, found = Judge(task), []
+    verdict, found, spent = Judge(task), [], Spent()
     drawn = pool.sample(requests, params, progress)
     for problem, question, request, group in zip(problems, questions, requests, drawn, strict=True):
+        account = Account(config)
+        account.drawn(request, group)
+        spent += account.spent
         candidates = tuple(candidate(question, backend, request, sample.completion) for sample in group)
         right = tuple(
             each.completion.finish not in UNANSWERED and verdict(problem, each.text) is Verdict.RIGHT
@@ -122,7 +131,7 @@ def draw_rollouts(
         )
         source = task.source(problem)
         found.append(Rollouts(problem, problem.id.encode() if source is None else source, candidates, right))
-    return found
+    return found, spent
 
 
 def depths(loaded: Loaded) -> list[int]:
@@ -132,9 +141,10 @@ def depths(loaded: Loaded) -> list[int]:
 
 def rows_of(
     loaded: Loaded, rollouts: Sequence[Rollouts], layers: Sequence[int], cuts: int, progress: Progress | None = None
-) -> Rows:
+) -> tuple[Rows, Spent]:
     """Every answer with `cuts` of its beginnings (fewer where it is short), which are drawn from the request's seed. A
-    beginning counts as right when the whole answer is: it is how often one that begins so succeeds."""
+    beginning counts as right when the whole answer is: it is how often one that begins so succeeds. With what looking
+    cost."""
     written, right, weight, sample, group, source, whole, ended = [], [], [], [], [], [], [], []
     numbers, sources = itertools.count(), dict[bytes, int]()
     for place, each in enumerate(rollouts):
@@ -146,14 +156,16 @@ def rows_of(
             written.append(replace(plain, ends=(*places, len(plain.ids))))
             count = len(places)
             right += [float(good)] * (count + 1)
-            weight += [1 / count] * count + [1.0]
+            weight += [1 / max(1, count)] * count + [1.0]
             sample += [next(numbers)] * (count + 1)
             group += [place] * (count + 1)
             source += [sources.setdefault(each.source, len(sources))] * (count + 1)
             whole += [False] * count + [True]
             ended += [False] * count + [ended_itself(answer, loaded)]
+    began = time.perf_counter()
     looked = look(loaded, written, layers, progress)
-    return Rows(
+    spent = Spent(verifier_tokens=looked.tokens, seconds=time.perf_counter() - began, flops=looked.flops)
+    rows = Rows(
         looked.layers,
         np.array(right),
         np.array(weight),
@@ -163,6 +175,7 @@ def rows_of(
         np.array(whole, dtype=bool),
         np.array(ended, dtype=bool),
     )
+    return rows, spent
 
 
 def choose(rows: Rows) -> Chosen:
@@ -183,7 +196,7 @@ def _tried(rows: Rows, layer: int, pooling: str, l2: float) -> Chosen:
         inside = fold_M != fold
         if not 0 < rows.right_M[inside].sum() < inside.sum():
             raise WorkFailed(_too_few(rows))
-        linear = fit(features_MD[inside], rows.right_M[inside], rows.weight_M[inside], l2)
+        linear = fit(features_MD[inside], rows.right_M[inside], rows.weight_M[inside], l2, ROUGH)
         logits_M[~inside] = linear(features_MD[~inside])
     return Chosen(layer, pooling, l2, log_loss(logits_M[rows.whole_M], rows.right_M[rows.whole_M]))
 
@@ -242,7 +255,7 @@ def _shuffled_logits(rows: Rows, test: Rows, chosen: Chosen, shuffles: int, seed
     logits = []
     for _ in range(shuffles):
         dealt_M = generator.permutation(rows.right_M[first])[sample_M]
-        logits.append(fit(features_MD, dealt_M, rows.weight_M, chosen.l2)(test_MD))
+        logits.append(fit(features_MD, dealt_M, rows.weight_M, chosen.l2, ROUGH)(test_MD))
     return np.array(logits)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from whetstone.evals.statistics.clusters import Clusters, Floats, cluster_codes
-from whetstone.evals.statistics.intervals import Interval, accuracy_interval, percentile_interval
+from whetstone.evals.statistics.intervals import Interval, percentile_interval
 from whetstone.evals.statistics.resampling import RESAMPLES, bootstrap_sums
 
 
@@ -37,13 +37,6 @@ def auc_by_problem(scores: ArrayLike, right: ArrayLike, problems: Sequence[Hasha
         for problem, here in places.items()
         if 0 < right_N[here].sum() < len(here)
     }
-
-
-def auc_within(scores: ArrayLike, right: ArrayLike, problems: Sequence[Hashable]) -> Interval | None:
-    """Mean of `auc_by_problem`, every problem counting alike, with `accuracy_interval`; None where there is no problem
-    with right and wrong answers."""
-    areas = list(auc_by_problem(scores, right, problems).values())
-    return accuracy_interval(areas) if areas else None
 
 
 def auc_overall(
