@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from whetstone.episodes.hearing.doubts import disagreements, loops
 from whetstone.episodes.hearing.sound import RATE, Piece, length, pieces
@@ -32,6 +32,43 @@ class Heard:
     words: tuple[Word, ...]
 
 
+class Hears(Protocol):
+    """Anything that turns a piece of sound into words."""
+
+    name: str
+
+    def piece(self, piece: Piece, language: str | None = None) -> Heard:
+        """The words of one piece, times from the file's start. Without a language it finds out itself."""
+        ...
+
+
+def hear(
+    recogniser: Hears,
+    path: Path,
+    known: Sequence[Heard] = (),
+    keep: Callable[[Heard], None] = lambda heard: None,
+    progress: Callable[[float, float | None], None] = lambda seconds, whole: None,
+    language: str | None = None,
+) -> list[Heard]:
+    """Every piece of a file. `known` are pieces of an earlier, interrupted run; `keep` is called with each new one;
+    `progress` with the seconds that are done and the file's length where it says so.
+
+    Raises UsageError for a file without sound.
+    """
+    done = {round(heard.start, 3): heard for heard in known}
+    whole = length(path)
+    found: list[Heard] = []
+    for piece in pieces(path):
+        heard = done.get(round(piece.start, 3))
+        if heard is None:
+            spoken = language or next((each.language for each in found if each.words), None)
+            heard = recogniser.piece(piece, spoken)
+            keep(heard)
+        found.append(heard)
+        progress(piece.start + piece.seconds, whole)
+    return found
+
+
 class Recogniser:
     """Whisper from a folder. Uses `threads` threads; about half a gigabyte with the default weights."""
 
@@ -49,32 +86,6 @@ class Recogniser:
         except (RuntimeError, ValueError) as failure:
             raise UsageError(f"{folder} holds no Whisper in CTranslate2's form: {failure}") from None
 
-    def hear(
-        self,
-        path: Path,
-        known: Sequence[Heard] = (),
-        keep: Callable[[Heard], None] = lambda heard: None,
-        progress: Callable[[float, float | None], None] = lambda seconds, whole: None,
-        language: str | None = None,
-    ) -> list[Heard]:
-        """Every piece of a file. `known` are pieces of an earlier, interrupted run; `keep` is called with each new one;
-        `progress` with the seconds that are done and the file's length where it says so.
-
-        Raises UsageError for a file without sound.
-        """
-        done = {round(heard.start, 3): heard for heard in known}
-        whole = length(path)
-        found: list[Heard] = []
-        for piece in pieces(path):
-            heard = done.get(round(piece.start, 3))
-            if heard is None:
-                spoken = language or (found[0].language if found and found[0].words else None)
-                heard = self.piece(piece, spoken)
-                keep(heard)
-            found.append(heard)
-            progress(piece.start + piece.seconds, whole)
-        return found
-
     def piece(self, piece: Piece, language: str | None = None) -> Heard:
         """The words of one piece."""
         segments, info = self._model.transcribe(
@@ -90,17 +101,17 @@ class Recogniser:
         words = [word for segment in segments for word in _words(segment, piece.start)]
         return Heard(piece.start, piece.seconds, info.language, tuple(loops(words)))
 
-    def second_look(self, words: Sequence[Word], samples_from: Piece) -> list[Word]:
-        """Words of a stretch of a piece that another recogniser heard, those marked doubtful that this one does not
-        hear. Words without times stay as they are."""
-        times = [word for word in words if word.start is not None and word.end is not None]
-        if not times:
-            return list(words)
-        first = max(0.0, (times[0].start or 0.0) - CONTEXT - samples_from.start)
-        last = (times[-1].end or 0.0) + CONTEXT - samples_from.start
-        part = samples_from.samples[int(first * RATE) : int(last * RATE)]
-        heard = self.piece(Piece(samples_from.start + first, part))
-        return disagreements(words, heard.words)
+
+def second_look(second: Hears, words: Sequence[Word], piece: Piece) -> list[Word]:
+    """Words of a stretch of a piece that one recogniser heard, those marked doubtful that a second one does not hear.
+    Words without times stay as they are."""
+    timed = [word for word in words if word.start is not None and word.end is not None]
+    if not timed:
+        return list(words)
+    first = max(0.0, (timed[0].start or 0.0) - CONTEXT - piece.start)
+    last = (timed[-1].end or 0.0) + CONTEXT - piece.start
+    part = piece.samples[int(first * RATE) : int(last * RATE)]
+    return disagreements(words, second.piece(Piece(piece.start + first, part)).words)
 
 
 def _words(segment: Any, offset: float) -> list[Word]:

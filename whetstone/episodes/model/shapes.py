@@ -50,8 +50,8 @@ MAP_TASK = (
     "Read this part of a conversation and give: `title`, a few words on what this part is about; `points`, what is "
     "said here that somebody who was not there should know, each with the numbers of the sentences that say it; "
     "`quotes`, striking sentences copied word for word, with their sentence's number; `answers`, questions that "
-    "are asked and answered here, with the number of the sentence that asks and of the one where the answer begins; `claims`, "
-    "statements of fact that could be checked against a source, each rewritten so that it stands alone."
+    "are asked and answered here, with the number of the sentence that asks and of the one where the answer begins; "
+    "`claims`, statements of fact that could be checked against a source, each rewritten so that it stands alone."
 )
 
 REDUCE = _object(points=_list(_object(text=_text(240), points=CITED), 8))
