@@ -6,9 +6,10 @@ that never came, or that is not what was asked for, is a `Written` without a val
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,11 +38,13 @@ class Written:
 
 @dataclass
 class Writer:
-    """A model as the pipeline sees it. `context`: tokens that prompt and answer may have together."""
+    """A model as the pipeline sees it. `context`: tokens that prompt and answer may have together. `memory`: answers of
+    an earlier, interrupted run by what was asked; new ones are added to it."""
 
     name: str
     backend: Backend
     context: int
+    memory: MutableMapping[str, str] = field(default_factory=dict)
     prompt_tokens: int = 0
     answer_tokens: int = 0
     failures: list[str] = field(default_factory=list)
@@ -73,13 +76,26 @@ class Writer:
         Raises UsageError when an endpoint turns out to be unusable at the very first question, and for a local model
         without the package that grammars need.
         """
-        if not asks:
-            return []
+        keys = [self._key(chat, schema, room) for chat in asks]
+        written: dict[str, Written] = {key: _remembered(self.memory[key]) for key in keys if key in self.memory}
+        missing = {key: chat for key, chat in zip(keys, asks, strict=True) if key not in written}
+        batch = max(1, self._at_once)
+        for first in range(0, len(missing), batch):
+            part = list(missing.items())[first : first + batch]
+            for (key, _), answer in zip(part, self._ask([chat for _, chat in part], schema, room), strict=True):
+                written[key] = answer
+                if answer.value is not None:
+                    self.memory[key] = json.dumps([answer.value, answer.tokens])
+            if shown is not None:
+                shown(len(keys) - len(missing) + first + len(part), len(keys))
+        return [written[key] for key in keys]
+
+    def _ask(self, asks: Sequence[Sequence[Message]], schema: Mapping[str, Any], room: int) -> list[Written]:
         sampler, params = self._way(schema, room)
         requests = [self.backend.request(list(chat), (_seed(chat),)) for chat in asks]
         before = self._endpoint.usage.prompt if self._endpoint else 0
         fitting = [place for place, request in enumerate(requests) if self._fits(request, room)]
-        found = sampler.sample([requests[place] for place in fitting], params, shown)
+        found = sampler.sample([requests[place] for place in fitting], params) if fitting else []
         if self._endpoint:
             self.prompt_tokens += self._endpoint.usage.prompt - before
         else:
@@ -90,6 +106,15 @@ class Writer:
         self.answer_tokens += sum(each.tokens for each in written)
         self.failures += [each.problem for each in written if each.value is None]
         return written
+
+    @property
+    def _at_once(self) -> int:
+        """Questions that an interruption may cost."""
+        return self._endpoint.settings.concurrency * 2 if self._endpoint else 8
+
+    def _key(self, chat: Sequence[Message], schema: Mapping[str, Any], room: int) -> str:
+        asked = json.dumps([self.name, list(chat), dict(schema), room], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(asked.encode()).hexdigest()
 
     @property
     def _endpoint(self) -> Endpoint | None:
@@ -122,6 +147,11 @@ class Writer:
         if missing or not isinstance(value, dict):
             return Written(None, completion.length, f"the answer lacks {', '.join(map(str, missing)) or 'an object'}")
         return Written(value, completion.length)
+
+
+def _remembered(text: str) -> Written:
+    value, tokens = json.loads(text)
+    return Written(value, tokens)
 
 
 def _seed(chat: Sequence[Message]) -> int:
