@@ -39,14 +39,12 @@ def windows(
     for first, end in _runs(len(lines), set(left_out)):
         start = first
         while start < end:
-            stop, used = start, 0
-            while stop < end and used + costs[stop] <= most:
-                used += costs[stop]
+            begin = max(first, start - overlap)
+            while sum(costs[begin : start + 1]) > most:
+                begin += 1
+            stop = start + 1
+            while stop < end and sum(costs[begin : stop + 1]) <= most:
                 stop += 1
-            begin = start
-            while begin > max(first, start - overlap) and used + costs[begin - 1] <= most:
-                begin -= 1
-                used += costs[begin]
             found.append(Window(begin, stop, "\n".join(lines[begin:stop])))
             start = stop
     return found, left_out
