@@ -14,6 +14,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from whetstone.episodes.content import Badge, Quote
+from whetstone.episodes.lexicon import stem
 from whetstone.episodes.names import Names
 from whetstone.episodes.nearest import Nearest, nearest
 from whetstone.episodes.normal import normal, tokens
@@ -74,6 +75,7 @@ class Gate:
         self._places: dict[str, list[int]] = {}
         for place, token in enumerate(self._normal.tokens):
             self._places.setdefault(token, []).append(place)
+        self._stems = frozenset(stem(token) for token in self._places)
         self._segment_of = [0] * len(transcript.words)
         for segment in transcript.segments:
             self._segment_of[segment.first : segment.end] = [segment.id] * (segment.end - segment.first)
@@ -156,6 +158,10 @@ class Gate:
         runs of four words or more pass the gate like every other quote. Empty: nothing is wrong."""
         results = (self.check(run, segments=segments, fewest=FEWEST_QUOTED) for run in quoted_runs(text))
         return tuple(result for result in results if isinstance(result, Refused))
+
+    def says(self, token: str) -> bool:
+        """Whether the transcript has the token (in normal form) in any inflection."""
+        return stem(token) in self._stems
 
     def segments_of(self, quote: Quote) -> range:
         """The segments that the words of a quote are in."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from whetstone.episodes.lexicon import carries, stem
 from whetstone.episodes.normal import tokens
 
 
@@ -58,6 +59,8 @@ _UNIT = {
     if group.strip()
     for spelling in group.split()
 }
+# tokens after a number that may say what it counts
+_NEAR = 3
 _ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
 _ATTACHED = re.compile(r"(\d+(?:[.,]\d+)*)([a-z°]+)")
 _DECADE = re.compile(r"'?(\d{2}|\d{4})'?s")
@@ -66,12 +69,19 @@ _DECADE = re.compile(r"'?(\d{2}|\d{4})'?s")
 @dataclass(frozen=True)
 class Quantity:
     """A number that a text names. `unit`: the first spelling of its unit, "" for none that is known. `kind`: "number",
-    "ordinal", "part" (a third), "times" (doubled), "decade" or "clock" (4:30, its value in minutes)."""
+    "ordinal", "part" (a third), "times" (doubled), "decade" or "clock" (4:30, its value in minutes). `of`: the stems
+    of the words of content right after it."""
 
     value: Fraction
     unit: str
     kind: str
     text: str
+    of: tuple[str, ...] = ()
+
+    @property
+    def year(self) -> bool:
+        """Whether it looks like one."""
+        return self.kind == "number" and not self.unit and re.fullmatch(r"1\d{3}|20\d{2}", self.text) is not None
 
 
 def is_number(token: str) -> bool:
@@ -140,7 +150,8 @@ def _read(line: Sequence[str], at: int) -> tuple[Quantity | None, int]:
     attached = _ATTACHED.fullmatch(line[end - 1])
     if attached and attached[2] in _UNIT and attached[2] not in _SCALES:
         unit = _UNIT[attached[2]]
-    return Quantity(sign * value, unit, "number", " ".join(line[at:end])), end
+    of = tuple(stem(t) for t in line[end : end + _NEAR] if carries(t) and not is_number(t))
+    return Quantity(sign * value, unit, "number", " ".join(line[at:end]), of), end
 
 
 def _part(line: Sequence[str], count: Fraction, at: int) -> tuple[Quantity, int]:
@@ -155,6 +166,10 @@ def _value(line: Sequence[str], at: int) -> tuple[Fraction | None, int]:
         end = at + 1
         if end + 1 < len(line) and line[end] == "⁄" and (below := _digits(line[end + 1])):
             number, end = number / below, end + 2
+        elif end + 2 < len(line) and line[end + 1] == "⁄" and number.denominator == 1:
+            above, below = _digits(line[end]), _digits(line[end + 2])
+            if above and below:
+                number, end = number + above / below, end + 3
         while end < len(line) and line[end] in _SCALES and (len(line[end]) > 2 or line[end] in {"bn", "mn", "tn"}):
             number, end = number * _SCALES[line[end]], end + 1
         return number, end
