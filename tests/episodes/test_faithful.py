@@ -22,7 +22,7 @@ def about(*words: str) -> tuple[int, ...]:
 
 # what a careful person would write of the interview
 GOOD = [
-    ("Tomas Adeyemi spent 11 years building a tidal power station in Skerra Sound.", about("eleven years", "guest today")),
+    ("Tomas Adeyemi spent 11 years building a power station in Skerra Sound.", about("eleven years", "guest today")),
     ("In 2009 the current tore his instruments off the piers at Skerra.", about("In 2009", "The current")),
     ("The stream runs at 3.6 metres per second.", about("3.6")),
     ("Wind is cheaper than tidal power, Adeyemi admits.", about("Wind is cheaper")),
