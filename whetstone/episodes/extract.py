@@ -1,0 +1,209 @@
+"""All of a page that can be had without a model: every line of it is somebody's own words, cut out by the program.
+
+Central sentences by a graph ranker (`ranking.py`), what was chosen once is not chosen again, advertisements and
+greetings are left out, and every choice passes the quote gate like a model's would.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whetstone.episodes.chapters import chapters_of
+from whetstone.episodes.content import About, Answered, Chapter, Content, Counts, Line
+from whetstone.episodes.gate import Gate
+from whetstone.episodes.normal import tokens
+from whetstone.episodes.passages import Passage, passages, stands_alone
+from whetstone.episodes.questions import answered, host, questions
+from whetstone.episodes.ranking import Vectors, centrality, choose, stems, vectors
+from whetstone.episodes.sponsors import housekeeping, sponsored
+from whetstone.episodes.transcript import Transcript
+
+PARAGRAPH_LINES = 4
+SUMMARY_LINES = 14
+TAKEAWAYS = 7
+QUOTES = 8
+QUESTIONS = 12
+_LONGEST_QUOTE = 45
+# a host presents the guest and the matter in the first part of an episode
+_OPENING_SHARE, _OPENING_WORDS = 0.2, 2500
+_PRESENTS = re.compile(
+    r"\b(?:my|our|today's) guests? (?:today )?(?:is|are)\b|\btoday(?:'s guest)? (?:i'm|we're|i am|we are)? ?(?:talking|speaking|joined)"
+    r"|\bjoin(?:s|ing|ed) (?:me|us|by)\b|\bin (?:this|today's|our) (?:episode|conversation|show|interview)\b|\bwe (?:talk|chat|speak|discuss|cover|dig|go"
+    r"|get) (?:about|into|deep|through|why|how|what)?\b|\b(?:i|we) (?:sat|sit) down with\b|\btoday we\b|\bthis (?:is a|week)\b|\bi'm (?:here|joined)\b"
+)
+
+
+@dataclass
+class _Desk:
+    """What the choosers share: the candidates with their vectors, and the segments that are used already."""
+
+    gate: Gate
+    candidates: list[Passage]
+    vectors_CV: Vectors
+    central_C: NDArray[np.float64]
+    host: str
+    used: set[int] = field(default_factory=set)
+
+    def take(self, score: Callable[[int], float], count: int, variety: float = 0.5) -> list[Passage]:
+        """Up to `count` passages by score and variety that share no segment with what was taken before, in the order of
+        the conversation."""
+        scores = [0.0 if self.used.intersection(p.segments) else score(c) for c, p in enumerate(self.candidates)]
+        taken: list[Passage] = []
+        # a sentence is in several passages: more are asked for than are needed
+        for chosen in choose(scores, self.vectors_CV, 4 * count, variety=variety):
+            passage = self.candidates[chosen]
+            if len(taken) < count and not self.used.intersection(passage.segments):
+                self.used.update(passage.segments)
+                taken.append(passage)
+        return sorted(taken, key=lambda passage: passage.quote.first)
+
+    def guest(self, passage: Passage) -> float:
+        """Who asks says less that a summary wants."""
+        return 0.6 if self.host and passage.quote.speaker == self.host else 1.0
+
+
+def content_without_model(about: About, transcript: Transcript, chapters: Sequence[Chapter] = ()) -> Content:
+    """A page's content from the transcript alone. `chapters`: the publisher's, which are taken as they are.
+
+    Raises nothing for an empty transcript: its content is empty.
+    """
+    began = time.perf_counter()
+    gate = Gate(transcript)
+    asking = questions(transcript)
+    adverts = sponsored(transcript)
+    left_out = adverts | housekeeping(transcript)
+    stems_S = stems(transcript)
+    vectors_SV = vectors(stems_S)
+    tried = list(passages(gate, asking, left_out))
+    desk = _desk(gate, [p for p in tried if p], centrality(vectors_SV), asking, left_out)
+    made = chapters or chapters_of(transcript, vectors_SV, gate.names, asking, left_out)
+
+    paragraph = _opening(desk, about, asking, adverts)
+    quotes = desk.take(lambda c: _quotable(desk, c), QUOTES)
+    takeaways = desk.take(lambda c: _lesson(desk, c), TAKEAWAYS)
+    summary = _by_chapter(desk, made)
+    found = _best_answered(desk, answered(gate, asking, left_out))
+    lines = [*paragraph, *summary, *takeaways]
+    counts = Counts(
+        quotes_proposed=len(tried),
+        quotes_kept=len(quotes),
+        lines_proposed=len(desk.candidates),
+        lines_kept=len(lines),
+        segments=len(transcript.segments),
+        covered=len(transcript.segments),
+        seconds=time.perf_counter() - began,
+    )
+    return Content(
+        paragraph=tuple(_line(gate, passage) for passage in paragraph),
+        summary=tuple(_line(gate, passage) for passage in summary),
+        takeaways=tuple(_line(gate, passage) for passage in takeaways),
+        quotes=tuple(passage.quote for passage in quotes),
+        answered=tuple(found),
+        chapters=tuple(made),
+        counts=counts,
+    )
+
+
+def _desk(
+    gate: Gate,
+    candidates: list[Passage],
+    central_S: NDArray[np.float64],
+    asking: Iterable[int],
+    left_out: Iterable[int],
+) -> _Desk:
+    asking, left_out = frozenset(asking), frozenset(left_out)
+    central = [float(np.mean([central_S[s] for s in p.segments])) for p in candidates]
+    vectors_CV = vectors([p.stems for p in candidates])
+    return _Desk(gate, candidates, vectors_CV, np.array(central), host(gate.transcript, asking - left_out))
+
+
+def _opening(desk: _Desk, about: About, asking: Iterable[int], adverts: Iterable[int]) -> list[Passage]:
+    """The paragraph: how the host presents the guest and the matter, where that is said, and the most central words."""
+    transcript = desk.gate.transcript
+    limit = min(_OPENING_WORDS, _OPENING_SHARE * len(transcript.words))
+    people = {token for name, _ in about.people for token in tokens(name)}
+    people |= {token for s in transcript.segments if s.speaker != desk.host for token in tokens(s.speaker)}
+
+    def presents(c: int) -> float:
+        passage = desk.candidates[c]
+        text = transcript.text(passage.quote.first, passage.quote.end)
+        line = " ".join(tokens(text))
+        if passage.quote.first > limit or (desk.host and passage.quote.speaker != desk.host):
+            return 0.0
+        named = bool(people & set(line.split()))
+        return (
+            passage.merit * (2.0 * bool(_PRESENTS.search(line)) + 1.0 * named) if _PRESENTS.search(line) or named else 0
+        )
+
+    presented = desk.take(presents, 2, variety=0.3)
+    central = desk.take(lambda c: _central(desk, c), PARAGRAPH_LINES - len(presented))
+    return sorted([*presented, *central], key=lambda passage: passage.quote.first)
+
+
+def _by_chapter(desk: _Desk, chapters: Sequence[Chapter]) -> list[Passage]:
+    """The page: the most central words of every chapter, as many from each as it is long."""
+    transcript = desk.gate.transcript
+    firsts = [chapter.segment for chapter in chapters] or [0]
+    if firsts[0] > 0:
+        firsts = [0, *firsts]
+    borders = [*firsts, len(transcript.segments)]
+    found: list[Passage] = []
+    for begin, end in zip(borders, borders[1:], strict=False):
+        if begin >= end:
+            continue
+        words = transcript.segments[end - 1].end - transcript.segments[begin].first
+        count = max(1, round(SUMMARY_LINES * words / max(1, len(transcript.words))))
+
+        def inside(c: int, begin: int = begin, end: int = end) -> float:
+            segments = desk.candidates[c].segments
+            return _central(desk, c) if begin <= segments[0] and segments[-1] < end else 0.0
+
+        found += desk.take(inside, count)
+    return found
+
+
+def _central(desk: _Desk, c: int) -> float:
+    passage = desk.candidates[c]
+    return float(desk.central_C[c]) * passage.merit * desk.guest(passage)
+
+
+def _lesson(desk: _Desk, c: int) -> float:
+    passage = desk.candidates[c]
+    if not stands_alone(desk.gate.transcript, passage.quote):
+        return 0.0
+    return float(desk.central_C[c]) ** 0.5 * passage.merit * passage.lesson * desk.guest(passage)
+
+
+def _quotable(desk: _Desk, c: int) -> float:
+    passage = desk.candidates[c]
+    short = passage.quote.end - passage.quote.first <= _LONGEST_QUOTE
+    if not short or not stands_alone(desk.gate.transcript, passage.quote):
+        return 0.0
+    return float(desk.central_C[c]) ** 0.3 * passage.merit * (0.2 + passage.striking) * desk.guest(passage)
+
+
+def _best_answered(desk: _Desk, found: list[Answered]) -> list[Answered]:
+    """The questions whose answers are central, spread over the conversation, in order."""
+    central = {
+        s: float(desk.central_C[c]) for c, p in enumerate(desk.candidates) if len(p.segments) == 1 for s in p.segments
+    }
+
+    def score(entry: Answered) -> float:
+        values = [central.get(segment, 0.0) for segment in desk.gate.segments_of(entry.answer)]
+        guest = 0.4 if desk.host and entry.answer.speaker == desk.host else 1.0
+        return guest * (sum(values) / len(values) + 0.05)
+
+    best = sorted(range(len(found)), key=lambda index: (-score(found[index]), index))[:QUESTIONS]
+    return [found[index] for index in sorted(best)]
+
+
+def _line(gate: Gate, passage: Passage) -> Line:
+    """The transcript's own words as a line; its first letter is a capital, filler before them is left out."""
+    text = gate.transcript.text(passage.quote.first, passage.quote.end)
+    return Line(text[:1].upper() + text[1:], tuple(passage.segments))

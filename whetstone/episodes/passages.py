@@ -1,0 +1,112 @@
+"""Passages: one to three sentences of one person that could stand alone on a page, and what speaks for each."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from whetstone.episodes.content import Quote
+from whetstone.episodes.gate import Accepted, Gate
+from whetstone.episodes.lexicon import HESITATION, POINTING, content
+from whetstone.episodes.normal import tokens
+from whetstone.episodes.questions import opening
+from whetstone.episodes.transcript import Transcript
+
+FEWEST_WORDS, MOST_WORDS = 8, 60
+_MOST_SEGMENTS = 3
+_FEWEST_CONTENT = 4
+# what a listener would write down: advice, reasons, lessons, turning points
+_LESSON = re.compile(
+    r"\bmost important|\bthe (?:key|reason|problem|lesson|secret|trick|point|question|biggest|hardest|best|worst|only|real|main"
+    r"|first thing|whole)\b|\bbecause\b|\bshould\b|\blearn|\bnever\b|\balways\b|\bhave to\b|\bneed to\b|\bmust\b|\badvice\b"
+    r"|\bmatters?\b|\bturns? out\b|\bmistake|\binstead of\b|\brather than\b|\bif you\b|\bmeans that\b|\bwhat (?:i|we) (?:found|learned)"
+    r"|\bdecision\b|\bchanged\b|\bdifference\b|\bmore than\b|\bso that\b|\bthat's why\b|\bdon't\b"
+)
+# what is pleasant to hear again: a contrast, an absolute, a picture, a person
+_STRIKING = re.compile(
+    r"\bnot\b.*\bbut\b|\binstead\b|\bnever\b|\balways\b|\bnobody\b|\beverybody\b|\bnothing\b|\beverything\b|\bonly\b|\bmost\b"
+    r"|\bbest\b|\bworst\b|\brather than\b|\bthe whole\b|\bis a\b|\bis your\b|\bi would\b|\byou have to\b|\bwithout\b|\bless\b"
+)
+_SPOKEN = re.compile(
+    r"\byou know\b|\bi mean\b|\bkind of\b|\bsort of\b|\b(?:was|just|it's|and|but|so|were) like\b|\b(\w+) \1\b|\bblah\b|\binaudible\b"
+)
+_REPLY = re.compile(
+    r"^(?:that is|that's|yes|no|exactly|absolutely|i love|i agree|me too|good question|great question|sure)\b"
+)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Words of a transcript in one piece: the quote the gate gave for it, its segments and the stems of its words of
+    content. `merit`: how fit it is to stand alone, about 1, 0 for never."""
+
+    quote: Quote
+    segments: range
+    stems: tuple[str, ...]
+    merit: float
+    lesson: float
+    striking: float
+
+
+def passages(gate: Gate, asking: Collection[int], left_out: Collection[int]) -> Iterator[Passage | None]:
+    """Every run of up to three whole segments of one speaker that has enough content and passes the gate; None for a
+    run that the gate refused. None begins with filler or with `left_out` segments, none contains a question."""
+    transcript = gate.transcript
+    barred = set(asking) | set(left_out)
+    for start in transcript.segments:
+        first = opening(transcript, start.first, start.end)
+        for size in range(_MOST_SEGMENTS):
+            last = start.id + size
+            if last >= len(transcript.segments) or last in barred:
+                break
+            segment = transcript.segments[last]
+            if segment.speaker != start.speaker or segment.end - first > MOST_WORDS or (size and segment.paragraph):
+                break
+            stems = tuple(content(t for word in transcript.words[first : segment.end] for t in tokens(word.text)))
+            if segment.end - first < FEWEST_WORDS or len(set(stems)) < _FEWEST_CONTENT:
+                continue
+            result = gate.words(first, segment.end)
+            if not isinstance(result, Accepted):
+                yield None
+                continue
+            text = " ".join(t for word in transcript.words[first : segment.end] for t in tokens(word.text))
+            yield Passage(
+                result.quote, range(start.id, last + 1), stems, _merit(transcript, result.quote, text, stems),
+                _share(_LESSON, text), _share(_STRIKING, text),
+            )  # fmt: skip
+
+
+def stands_alone(transcript: Transcript, quote: Quote) -> bool:
+    """Whether a passage opens with words that need nothing before them, and ends where a sentence does."""
+    opening_words = tokens(transcript.text(quote.first, min(quote.first + 2, quote.end)))
+    pointing = not opening_words or opening_words[0] in POINTING or opening_words[0].split("'")[0] in POINTING
+    written = transcript.words[quote.first].text
+    ends = transcript.words[quote.end - 1].text.rstrip("\"”’')»")
+    cut = _punctuated(transcript) and (not ends.endswith((".", "!", "…", "。")) or written[:1].islower())
+    return not pointing and not cut
+
+
+def _merit(transcript: Transcript, quote: Quote, text: str, stems: tuple[str, ...]) -> float:
+    """Fitness to stand alone: dense, fluent, of a length that is read, opening and ending as a sentence."""
+    count = quote.end - quote.first
+    dense = min(1.0, len(stems) / (0.42 * count))
+    length = math.exp(-((math.log(count) - math.log(24)) ** 2) / 0.9)
+    halting = len(_SPOKEN.findall(text)) + sum(token in HESITATION for token in text.split())
+    fluent = 1 / (1 + 0.6 * halting)
+    alone = 1.0 if stands_alone(transcript, quote) else 0.45
+    reply = 0.3 if _REPLY.match(text) else 1.0
+    sure = [w.probability for w in transcript.words[quote.first : quote.end] if w.probability is not None]
+    heard = min(1.0, 2 * min(sure)) if sure else 1.0
+    return dense * length * fluent * alone * reply * heard
+
+
+def _share(pattern: re.Pattern[str], text: str) -> float:
+    """How many different things a pattern finds, each adding less than the one before, 0 to 1."""
+    return 1 - 0.6 ** len({match.group() for match in pattern.finditer(text)})
+
+
+def _punctuated(transcript: Transcript) -> bool:
+    sample = transcript.words[:2000]
+    return sum(word.text[-1:] in ".?!" for word in sample) * 60 > len(sample)
