@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 from whetstone.episodes.formats.reading import Reading
 from whetstone.episodes.transcript import Segment, Timing, Transcript, Word
@@ -55,9 +56,7 @@ def segmented(words: Sequence[Word], timing: Timing, breaks: frozenset[int] = fr
     return tuple(segments)
 
 
-def _stretches(
-    words: Sequence[Word], timing: Timing, breaks: frozenset[int]
-) -> Iterator[tuple[int, int, bool]]:
+def _stretches(words: Sequence[Word], timing: Timing, breaks: frozenset[int]) -> Iterator[tuple[int, int, bool]]:
     """Words without a change of speaker, an author's paragraph or a long pause between them; and whether a paragraph
     begins with them (a pause alone begins none)."""
     first, forced = 0, True
@@ -76,7 +75,7 @@ def _sentences(words: Sequence[Word], first: int, end: int) -> Iterator[tuple[in
     texts = [word.text for word in words[first:end]]
     cuts = _sentence_starts(texts)
     edges = [0, *cuts, len(texts)]
-    for begin, stop in zip(edges, edges[1:], strict=False):
+    for begin, stop in pairwise(edges):
         while stop - begin > MOST_WORDS:
             cut = _best_cut(words, first + begin, first + stop) - first
             yield first + begin, first + cut

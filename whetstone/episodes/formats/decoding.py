@@ -29,6 +29,7 @@ _OTHER = (  # how files begin that are not text, and what to do with them
     (b"SQLite format 3\x00", "a database"),
 )
 _AUDIO = (b"ID3", b"RIFF", b"OggS", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9")
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f]")
 # Encodings that a page may declare and that are worth believing where UTF-8 does not fit.
 _DECLARABLE = re.compile(
     r"(?:iso-?8859-\d{1,2}|windows-125\d|cp125\d|latin-?1|koi8-[ru]|shift_jis|euc-jp|euc-kr|gb\w+|big5)"
@@ -55,8 +56,7 @@ def decoded(content: bytes, what: str, largest: int = LARGEST_FILE) -> tuple[str
     text, notes = _text(content, what)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     begin = text[: 1 << 20]
-    strange = sum(character < " " and character not in "\n\t\f\x0b" for character in begin)
-    if strange * 10 > len(begin):
+    if len(_CONTROL.findall(begin)) * 10 > len(begin):
         raise UsageError(f"{what} is no text: it is full of control characters")
     return text, notes
 
