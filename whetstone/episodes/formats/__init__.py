@@ -1,0 +1,1 @@
+"""Transcripts in and out of the formats that publishers and players use."""
