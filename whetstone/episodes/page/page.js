@@ -154,33 +154,39 @@
     const plain = text[n].normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
     return plain.length === 1 ? plain : text[n];
   }).join("").replace(/[’ʼ]/g, "'");
+  // Paragraphs are searched whole: what is looked for may go on over the end of a sentence.
+  const paragraphs = [...transcript.querySelectorAll(".turn > p:not(.who)")];
   let texts = null;
   let hits = [], hit = -1;
 
   const search = () => {
     const wanted = folded(needle.value.trim().replace(/\s+/g, " "));
-    for (const each of hits) each.piece.classList.remove("hit");
+    for (const each of hits) each.paragraph.classList.remove("hit");
     hits = [];
     hit = -1;
     if (wanted.length > 1 || /[^\x00-\u024f]/.test(wanted)) {
-      texts ??= pieces.map((piece) => folded(piece.textContent));
+      texts ??= paragraphs.map((paragraph) => folded(paragraph.textContent));
       texts.forEach((text, n) => {
-        for (let at = text.indexOf(wanted); at >= 0; at = text.indexOf(wanted, at + wanted.length)) hits.push({ piece: pieces[n], from: at, to: at + wanted.length });
+        const time = paragraphs[n].querySelector(".at").textContent.length;
+        for (let at = text.indexOf(wanted, time); at >= 0; at = text.indexOf(wanted, at + wanted.length)) {
+          hits.push({ paragraph: paragraphs[n], from: at, to: at + wanted.length });
+        }
       });
     }
     found.textContent = !wanted ? "" : hits.length ? `${hits.length} found` : "none";
     byId("before").disabled = byId("after").disabled = !hits.length;
-    if (!paints) for (const each of hits) each.piece.classList.add("hit");
-    paint("hits", hits.map((each) => rangeIn(each.piece, each.from, each.to)).filter(Boolean));
+    if (!paints) for (const each of hits) each.paragraph.classList.add("hit");
+    paint("hits", hits.map((each) => rangeIn(each.paragraph, each.from, each.to)).filter(Boolean));
     paint("hit", []);
   };
   const step = (by) => {
     if (!hits.length) return;
     hit = hit < 0 ? (by > 0 ? 0 : hits.length - 1) : (hit + by + hits.length) % hits.length;
-    const { piece, from, to } = hits[hit];
+    const { paragraph, from, to } = hits[hit];
+    const range = rangeIn(paragraph, from, to);
     found.textContent = `${hit + 1} of ${hits.length}`;
-    paint("hit", [rangeIn(piece, from, to)].filter(Boolean));
-    show(piece);
+    paint("hit", range ? [range] : []);
+    show(range ? range.startContainer.parentElement : paragraph);
   };
   let typing = 0;
   needle.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(search, 120); });

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from whetstone.episodes.page.clock import clock, length, number
+from whetstone.episodes.page.clock import clock, day, length, number
 from whetstone.episodes.page.links import web_link
 from whetstone.text import printable
 
@@ -35,7 +35,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": clock, "length": length, "number": number, "web": web_link}
+    environment.filters |= {"clock": clock, "day": day, "length": length, "number": number, "web": web_link}
     return environment
 
 
