@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.episodes.conversation import transcript_of
 from whetstone.episodes.content import Content, Line
 from whetstone.episodes.library.shelf import Entry, Hit, Reply, Shown, UnknownEpisode, Wanted
+from whetstone.episodes.transcript import Transcript
 from whetstone.errors import UsageError
 
 
@@ -65,6 +66,10 @@ class MemoryShelf:
         if episode not in self.shown:
             raise UnknownEpisode(f"there is no episode {episode}")
         return self.shown[episode]
+
+    def voices(self, episode: str) -> tuple[Transcript, Mapping[str, str]]:
+        shown = self.episode(episode)
+        return shown.transcript, shown.names
 
     def audio(self, episode: str) -> Path | None:
         return self.sounds.get(episode)

@@ -66,19 +66,51 @@ def content(transcript: Transcript) -> Content:
             line("Tomas Adeyemi spent eleven years building a tidal power station in Skerra Sound.", "He spent eleven"),
             line("The first machine was lost to fine sand within nine weeks.", "The Sound is full", "Nine weeks. It"),
             line("The second has no gearbox and nothing to seal.", "We threw away", "There is nothing left"),
-            line("He would do it again, in another order: people, sand, turbine.", "I would do it again, but", "I would talk"),
+            line(
+                "He would do it again, in another order: people, sand, turbine.",
+                "I would do it again, but",
+                "I would talk",
+            ),
         ),
         summary=(
-            line("Adeyemi came to the tide by way of a bridge: the current kept tearing off his instruments.", "In 2009 I", "The current tore"),
+            line(
+                "Adeyemi came to the tide by way of a bridge: the current kept tearing off his instruments.",
+                "In 2009 I",
+                "The current tore",
+            ),
             line("The stream runs at 3.6 metres per second at spring tide.", "The stream runs"),
-            line("His argument for tidal power is not its price, it is that it can be foretold.", "Wind is cheaper", "I can tell you"),
-            line("The seals of the first machine were tested in clean salt water, and sand ate them in nine weeks.", "We tested them", "The Sound is full"),
-            line("The failure cost 4.2 million pounds, and he wrote a letter of resignation.", "It cost us", "I wrote the letter."),
+            line(
+                "His argument for tidal power is not its price, it is that it can be foretold.",
+                "Wind is cheaper",
+                "I can tell you",
+            ),
+            line(
+                "The seals of the first machine were tested in clean salt water, and sand ate them in nine weeks.",
+                "We tested them",
+                "The Sound is full",
+            ),
+            line(
+                "The failure cost 4.2 million pounds, and he wrote a letter of resignation.",
+                "It cost us",
+                "I wrote the letter.",
+            ),
             line("The new turbine drives its generator directly and turns about 12 times a minute.", "The new turbine"),
-            line("Fishermen protested in 2016, and Adeyemi says that they were right.", "There was a protest", "They were afraid"),
+            line(
+                "Fishermen protested in 2016, and Adeyemi says that they were right.",
+                "There was a protest",
+                "They were afraid",
+            ),
             line("All four turbines were moved 700 metres to the north.", "We moved all"),
-            line("In three years the cameras saw 1,140 seals near the rotors and recorded no collision.", "In that time", "We did not record"),
-            line("A unit costs 19 pence today; his own estimate for the next station is 13.", "Today we sell", "My own estimate"),
+            line(
+                "In three years the cameras saw 1,140 seals near the rotors and recorded no collision.",
+                "In that time",
+                "We did not record",
+            ),
+            line(
+                "A unit costs 19 pence today; his own estimate for the next station is 13.",
+                "Today we sell",
+                "My own estimate",
+            ),
         ),
         takeaways=(
             line("Test in the water that you will work in.", "We did not test", "We tested them"),
@@ -87,24 +119,44 @@ def content(transcript: Transcript) -> Content:
             line("Tidal power is dear, and it arrives whatever the weather.", "So we are expensive,", "You can buy"),
         ),
         quotes=(
-            said("I can tell you what the tide will do on that Tuesday to within five minutes.", Badge.PUBLISHER, Badge.LISTEN),
+            said(
+                "I can tell you what the tide will do on that Tuesday to within five minutes.",
+                Badge.PUBLISHER,
+                Badge.LISTEN,
+            ),
             said("A gearbox under water is a box of oil waiting for a leak."),
-            said("We drew that map in an office in Edinburgh. We had not asked a single person who fishes there.", Badge.PUBLISHER, Badge.LISTEN),
-            said("It does not prove that it can't happen. It says that it's rare, at this site, with these slow rotors."),
+            said(
+                "We drew that map in an office in Edinburgh. We had not asked a single person who fishes there.",
+                Badge.PUBLISHER,
+                Badge.LISTEN,
+            ),
+            said(
+                "It does not prove that it can't happen. It says that it's rare, at this site, with these slow rotors."
+            ),
             said("Keep a diary of what you believed and why."),
         ),
         answered=(
             Answered(
                 "How did a bridge engineer end up building turbines under the sea?",
                 segment(transcript, "How did a bridge"),
-                said("After the third one I thought, if the water can do that to steel bolts, somebody should be putting it to work."),
+                said(
+                    "After the third one I thought, if the water can do that to steel bolts, "
+                    "somebody should be putting it to work."
+                ),
             ),
             Answered(
                 "Would you do it again?",
                 segment(transcript, "She asks, would you"),
-                said("I would do it again, but I would not do it in that order. I would talk to the people first, then measure the sand, and only then draw a turbine."),
+                said(
+                    "I would do it again, but I would not do it in that order. I would talk to the people first, "
+                    "then measure the sand, and only then draw a turbine."
+                ),
             ),
-            Answered("What does the station deliver over a year?", None, said("Over the year it's enough for roughly 9,000 homes,", Badge.PUBLISHER, Badge.LISTEN)),
+            Answered(
+                "What does the station deliver over a year?",
+                None,
+                said("Over the year it's enough for roughly 9,000 homes,", Badge.PUBLISHER, Badge.LISTEN),
+            ),
         ),
         chapters=(
             Chapter("A show about slow machines", 0),
@@ -121,22 +173,45 @@ def content(transcript: Transcript) -> Content:
                 "The stream in Skerra Sound runs at 3.6 metres per second at spring tide.",
                 said("The stream runs at 3.6 metres per second at spring tide,", Badge.PUBLISHER, Badge.LISTEN),
                 Stance.SUPPORTED,
-                (Evidence("Peak currents at springs reach 3.6 m/s in the narrows of Skerra Sound.", "Tidal atlas of the northern isles", "https://atlas.example/skerra", "2019-05-02"),),
+                (
+                    Evidence(
+                        "Peak currents at springs reach 3.6 m/s in the narrows of Skerra Sound.",
+                        "Tidal atlas of the northern isles",
+                        "https://atlas.example/skerra",
+                        "2019-05-02",
+                    ),
+                ),
             ),
             Claim(
                 "c2",
                 "The old turbine weighed 85 tonnes.",
                 said("Ours weighs 210 tonnes, and the old one weighed 85.", Badge.PUBLISHER, Badge.LISTEN),
                 Stance.CONTRADICTED,
-                (Evidence("The unit recovered in 2014 had a mass of 94 tonnes in air.", "Recovery report.txt", "Recovery report.txt", "2026-06-01"),),
+                (
+                    Evidence(
+                        "The unit recovered in 2014 had a mass of 94 tonnes in air.",
+                        "Recovery report.txt",
+                        "Recovery report.txt",
+                        "2026-06-01",
+                    ),
+                ),
             ),
             Claim(
                 "c3",
                 "Adding 5 gigawatts of tidal power would cut the storage that the country needs by about a fifth.",
-                said("adding 5 gigawatts of tidal would cut the storage that the country needs by about a fifth.", Badge.PUBLISHER, Badge.LISTEN),
+                said(
+                    "adding 5 gigawatts of tidal would cut the storage that the country needs by about a fifth.",
+                    Badge.PUBLISHER,
+                    Badge.LISTEN,
+                ),
             ),
-            Claim("c4", "Offshore wind costs around 7 pence.", said("Offshore wind is around 7.", Badge.PUBLISHER, Badge.LISTEN), dismissed=True),
+            Claim(
+                "c4",
+                "Offshore wind costs around 7 pence.",
+                said("Offshore wind is around 7.", Badge.PUBLISHER, Badge.LISTEN),
+                dismissed=True,
+            ),
         ),
         counts=Counts(15, 12, 24, 18, len(transcript.segments), len(transcript.segments), 41.6, 18_240, 2_911),
         made_by="a model of the test",
-    )  # fmt: skip
+    )

@@ -86,9 +86,7 @@ def summary(shelf: Shelf, base: str, asked: SummaryRequest) -> dict[str, Any]:
         "paragraph": [_line(line, shown, page) for line in content.paragraph],
         "takeaways": [_line(line, shown, page) for line in content.takeaways],
         "quotes": [_quote(each, shown, page) for each in content.quotes],
-        "chapters": [
-            {"title": chapter.title, "at": _at(shown, chapter.segment, page)} for chapter in content.chapters
-        ],
+        "chapters": [{"title": chapter.title, "at": _at(shown, chapter.segment, page)} for chapter in content.chapters],
     }
 
 

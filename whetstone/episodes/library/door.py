@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whetstone.serving.guard import host_name, is_loopback
 
-EXTENSION = "chrome-extension://dlmlpgcaepfcjhkmdakdkhnacdgeiaje"  # follows from the key in extension/manifest.json
+EXTENSION = "chrome-extension://akajpfbdcidhocmcodebkpicdmcmmbkj"  # follows from the key in extension/manifest.json
 API = "/api/"
 BODY_BYTES = 8 << 20  # a transcript of a day of talk is 2 MB
 BODY_SECONDS = 30.0

@@ -21,8 +21,12 @@ def folded(word: str) -> str:
 
 
 def marked(text: str, query: str) -> Markup:
-    """The text with every word of the query in <mark>. A word also marks those that begin with it (plurals)."""
-    wanted = [folded(word) for word in re.findall(r"\w+", query)]
+    """The text with the words of the query in <mark>; a word also marks those that only add an ending to it.
+
+    Beside longer words those of up to three letters ("the", "did") are not marked.
+    """
+    words = [folded(word) for word in re.findall(r"\w+", query)]
+    wanted = [word for word in words if len(word) > 3 or not word.isascii() or word.isdigit()] or words
     pieces: list[Markup] = []
     for word, other in re.findall(r"(\w+)|(\W+)", printable(text)):
         hit = word and any(_fits(folded(word), each) for each in wanted)

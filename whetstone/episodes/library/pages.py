@@ -56,15 +56,24 @@ class Pages:
         groups: dict[str, list[Hit]] = {}
         for hit in hits:
             groups.setdefault(hit.episode, []).append(hit)
-        found = [(group[0], self._address(base, id), [self._hit(base, hit, query) for hit in group]) for id, group in groups.items()]
+        found = [
+            (group[0], self._address(base, id), [self._hit(base, hit, query) for hit in group])
+            for id, group in groups.items()
+        ]
         return self._fill("search", base, wanted, query=query, groups=found, count=len(hits), most=HITS)
 
     def ask(self, base: str, wanted: Wanted, question: str) -> str:
         """The question's form and the answer."""
         reply = self._shelf.ask(question, wanted) if question else None
-        lines = [] if reply is None else [
-            (text, [self._hit(base, hit, question) for hit in hits]) for text, hits in reply.lines
-        ]
+        lines = (
+            []
+            if reply is None
+            else [
+                # a line that only repeats its one passage is not said twice
+                ("" if [text] == [hit.text for hit in hits] else text, [self._hit(base, hit, question) for hit in hits])
+                for text, hits in reply.lines
+            ]
+        )
         return self._fill(
             "ask", base, wanted, question=question, lines=lines, made_by=None if reply is None else reply.made_by
         )
@@ -73,17 +82,18 @@ class Pages:
         """The form that names an episode's speakers, with what each of them said."""
         shown = self._shelf.episode(episode)
         page = self._address(base, episode)
+        transcript, names = self._shelf.voices(episode)
         rows = []
-        for number, (speaker, segments) in enumerate(samples(shown.transcript).items()):
+        for number, (speaker, segments) in enumerate(samples(transcript).items()):
             excerpts = [
                 {
-                    "text": _clipped(shown.transcript.segment_text(segment)),
-                    "start": shown.transcript.start(shown.transcript.segments[segment].first),
+                    "text": _clipped(transcript.segment_text(segment)),
+                    "start": transcript.start(transcript.segments[segment].first),
                     "href": f"{page}#s{segment}",
                 }
                 for segment in segments
             ]
-            rows.append({"speaker": speaker, "name": shown.names.get(speaker, ""), "id": number, "said": excerpts})
+            rows.append({"speaker": speaker, "name": names.get(speaker, ""), "id": number, "said": excerpts})
         known = sorted({*self._shelf.speakers(), *(name for name, _ in shown.about.people)})
         return self._fill("speakers", base, Wanted(), about=shown.about, rows=rows, page=page, known=known)
 
@@ -146,5 +156,3 @@ def _fields(wanted: Wanted, **more: str) -> dict[str, str]:
 def _clipped(text: str, words: int = 60) -> str:
     parts = text.split()
     return text if len(parts) <= words else " ".join(parts[:words]) + " …"
-
-

@@ -73,7 +73,10 @@ class Reply:
 
 
 class Shelf(Protocol):
-    """Called from several threads. An episode that is not there raises UnknownEpisode, a speaker or claim UsageError."""
+    """Called from several threads. An episode that is not there raises UnknownEpisode, a claim or speaker UsageError.
+
+    All names of people are those that were given by hand, else the transcript's.
+    """
 
     def episodes(self, wanted: Wanted, title: str, first: int, count: int) -> tuple[Sequence[Entry], int]:
         """Entries `first` to `first + count`, newest first, and how many there are. `title`: words of the title."""
@@ -86,6 +89,9 @@ class Shelf(Protocol):
 
     def episode(self, episode: str) -> Shown:
         """One episode."""
+
+    def voices(self, episode: str) -> tuple[Transcript, Mapping[str, str]]:
+        """Its transcript with the speakers' own names, and the names that were given to them by hand."""
 
     def audio(self, episode: str) -> Path | None:
         """Its sound on this machine, None where there is none."""

@@ -21,9 +21,7 @@ OURS = (PAGE, STYLE, SCRIPT, MARKDOWN, JSON, VTT)
 LIST = ".whetstone-page.json"  # what was written, with hashes: by it a later run knows its own files from a user's
 
 
-def write_page(
-    out: Path, about: About, transcript: Transcript, content: Content, names: Mapping[str, str]
-) -> Path:
+def write_page(out: Path, about: About, transcript: Transcript, content: Content, names: Mapping[str, str]) -> Path:
     """Write the page into the folder `out`, which is made or brought up to date in one step; returns the page's path.
 
     Files that this function did not write stay in the folder, and so does one that was edited since (under another

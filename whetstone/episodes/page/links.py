@@ -21,9 +21,10 @@ def web_link(address: str) -> str | None:
 
 
 def beside(path: str) -> str | None:
-    """A file in the page's folder as a relative address; None for a path that leaves the folder."""
+    """A file in the page's folder as a relative address; None for a path that leaves the folder or is none."""
     parts = path.replace("\\", "/").split("/")
-    if not path or ".." in parts or parts[0] == "" or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path):
+    leaves = ".." in parts or parts[0] == "" or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path)
+    if not path.isprintable() or leaves:
         return None
     return "./" + quote("/".join(parts))
 

@@ -116,9 +116,7 @@ class Pointing:
         ]
 
 
-def _index(
-    about: About, transcript: Transcript, content: Content, names: Mapping[str, str], desk: Desk | None
-) -> str:
+def _index(about: About, transcript: Transcript, content: Content, names: Mapping[str, str], desk: Desk | None) -> str:
     shown = turns(transcript, content.chapters, names)
     audio = media(about.audio) if about.audio else None
     point = Pointing(transcript, names, audio, shown)
@@ -218,5 +216,3 @@ def _coverage(content: Content) -> str:
     """Rounded down: 100 % means all of it."""
     counts = content.counts
     return f"{100 * counts.covered // counts.segments} %" if counts.segments else ""
-
-

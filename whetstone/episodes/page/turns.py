@@ -71,9 +71,7 @@ def turns(transcript: Transcript, chapters: Sequence[Chapter], names: Mapping[st
 
 def paragraph_numbers(found: Sequence[Turn]) -> dict[int, int]:
     """Segment -> number of the paragraph that it stands in."""
-    return {
-        piece.id: paragraph.number for turn in found for paragraph in turn.paragraphs for piece in paragraph.pieces
-    }
+    return {piece.id: paragraph.number for turn in found for paragraph in turn.paragraphs for piece in paragraph.pieces}
 
 
 def _grouped(transcript: Transcript, begun: Mapping[int, Chapter]) -> list[list[list[Segment]]]:
