@@ -88,7 +88,20 @@ class MemoryShelf:
                 speaker = shown.names.get(segment.speaker) or segment.speaker
                 if words and all(word in text.lower() for word in words) and wanted.speaker in ("", speaker):
                     about, start = shown.about, shown.transcript.start(segment.first)
-                    found.append(Hit(id, about.title, about.show, about.published, segment.id, start, speaker, text))
+                    marks = [each.span() for each in re.finditer("|".join(map(re.escape, words)), text, re.IGNORECASE)]
+                    found.append(
+                        Hit(
+                            id,
+                            about.title,
+                            about.show,
+                            about.published,
+                            segment.id,
+                            start,
+                            speaker,
+                            text,
+                            tuple(marks),
+                        )
+                    )
         return found[:count]
 
     def ask(self, question: str, wanted: Wanted) -> Reply:

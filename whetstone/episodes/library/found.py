@@ -1,9 +1,8 @@
-"""Search words in a text, marked; and excerpts in which people recognise a speaker."""
+"""What was looked for, marked where it stands; and excerpts in which people recognise a speaker."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
+from collections.abc import Iterable
 
 from markupsafe import Markup, escape
 
@@ -14,28 +13,14 @@ SAMPLES = 3  # excerpts of a speaker
 SAMPLE_WORDS = 40
 
 
-def folded(word: str) -> str:
-    """Lower case without accents."""
-    apart = unicodedata.normalize("NFD", word.casefold())
-    return "".join(c for c in apart if not unicodedata.combining(c))
-
-
-def marked(text: str, query: str) -> Markup:
-    """The text with the words of the query in <mark>; a word also marks those that only add an ending to it.
-
-    Beside longer words those of up to three letters ("the", "did") are not marked.
-    """
-    words = [folded(word) for word in re.findall(r"\w+", query)]
-    wanted = [word for word in words if len(word) > 3 or not word.isascii() or word.isdigit()] or words
+def marked(text: str, marks: Iterable[tuple[int, int]]) -> Markup:
+    """The text with <mark> around each of `marks` (first character, the one after the last; in order, apart)."""
     pieces: list[Markup] = []
-    for word, other in re.findall(r"(\w+)|(\W+)", printable(text)):
-        hit = word and any(_fits(folded(word), each) for each in wanted)
-        pieces.append(Markup("<mark>{}</mark>").format(word) if hit else escape(word or other))
-    return Markup("").join(pieces)
-
-
-def _fits(word: str, wanted: str) -> bool:
-    return word == wanted or (len(wanted) >= 4 and word.startswith(wanted) and len(word) - len(wanted) <= 3)
+    done = 0
+    for begin, end in marks:
+        pieces += [escape(printable(text[done:begin])), Markup("<mark>{}</mark>").format(printable(text[begin:end]))]
+        done = end
+    return Markup("").join([*pieces, escape(printable(text[done:]))])
 
 
 def samples(transcript: Transcript) -> dict[str, list[int]]:

@@ -57,8 +57,7 @@ class Pages:
         for hit in hits:
             groups.setdefault(hit.episode, []).append(hit)
         found = [
-            (group[0], self._address(base, id), [self._hit(base, hit, query) for hit in group])
-            for id, group in groups.items()
+            (group[0], self._address(base, id), [self._hit(base, hit) for hit in group]) for id, group in groups.items()
         ]
         return self._fill("search", base, wanted, query=query, groups=found, count=len(hits), most=HITS)
 
@@ -70,7 +69,7 @@ class Pages:
             if reply is None
             else [
                 # a line that only repeats its one passage is not said twice
-                ("" if [text] == [hit.text for hit in hits] else text, [self._hit(base, hit, question) for hit in hits])
+                ("" if [text] == [hit.text for hit in hits] else text, [self._hit(base, hit) for hit in hits])
                 for text, hits in reply.lines
             ]
         )
@@ -135,10 +134,10 @@ class Pages:
     def _address(base: str, episode: str) -> str:
         return f"{base}/e/{quote(episode, safe='')}/"
 
-    def _hit(self, base: str, hit: Hit, query: str) -> dict[str, Any]:
+    def _hit(self, base: str, hit: Hit) -> dict[str, Any]:
         return {
             "hit": hit,
-            "text": marked(hit.text, query),
+            "text": marked(hit.text, hit.marks),
             "href": f"{self._address(base, hit.episode)}#s{hit.segment}",
         }
 

@@ -41,7 +41,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Hit:
-    """A segment that was found, with its second (None: the transcript has no times)."""
+    """A segment that was found, with its second (None: the transcript has no times).
+
+    `marks`: where in `text` the words stand that were looked for, first character and the one after the last.
+    """
 
     episode: str
     title: str
@@ -51,6 +54,7 @@ class Hit:
     start: float | None
     speaker: str
     text: str
+    marks: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
