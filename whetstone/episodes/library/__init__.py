@@ -1,0 +1,5 @@
+"""All episodes in the browser: a list, a search over all of them, and what people may put right by hand."""
+
+from whetstone.episodes.library.app import library_app
+
+__all__ = ["library_app"]
