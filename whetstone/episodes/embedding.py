@@ -85,7 +85,7 @@ class HashedEmbedder:
         marked = f"<{word}>"
         pieces = {marked[at : at + size] for size in (3, 4, 5) for at in range(len(marked) - size + 1)} - {marked}
         vector = np.zeros(self.dimension)
-        for feature, weight in [(f"={word}", 1.0), *((piece, 0.7 / len(pieces) ** 0.5) for piece in sorted(pieces))]:
+        for feature, weight in [(f"={word}", 1.0), *((piece, len(pieces) ** -0.5) for piece in sorted(pieces))]:
             number = int.from_bytes(hashlib.blake2b(feature.encode(), digest_size=8).digest(), "little")
             vector[(number >> 1) % self.dimension] += weight if number & 1 else -weight
         vector *= (0.05 if word in STOPWORDS or len(word) == 1 else 1.0) / (np.linalg.norm(vector) or 1.0)

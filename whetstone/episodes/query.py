@@ -1,7 +1,8 @@
-"""What a person types, as an expression of FTS5 that is never a syntax error, and what of a text it matched.
+"""What a person types, as an expression of FTS5 that is never a syntax error.
 
-Words are all wanted; "several words" in quotation marks stand together; word* is the beginning of a word; -word is not
-wanted. Nothing else has a meaning: whatever FTS5 would obey stands in quotation marks.
+Words are all wanted, in any of their endings; "several words" in quotation marks stand together, exactly so; word* is
+the beginning of a word; -word is not wanted. Nothing else has a meaning: whatever FTS5 would obey stands in quotation
+marks.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ from whetstone.episodes.stopwords import STOPWORDS
 
 MOST_TERMS = 32
 LONGEST = 1000  # characters; the rest is not looked at
-_PART = re.compile(
-    r'(?P<minus>-)?(?:["\u201c\u201d](?P<phrase>[^"\u201c\u201d]*)["\u201c\u201d]?|(?P<word>[^\s"\u201c\u201d]+))'
-)
+_MARKS = '"\u201c\u201d'
+_PART = re.compile(rf"(?P<minus>-)?(?:[{_MARKS}](?P<phrase>[^{_MARKS}]*)[{_MARKS}]?|(?P<word>[^\s{_MARKS}]+))")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Term:
 
 @dataclass(frozen=True)
 class Query:
-    """What is wanted and what is not; `text`: all that is wanted. Function words outside of quotation marks are left out, if others are left."""
+    """What is wanted and what is not; `text`: all that is wanted. Function words outside of quotation marks are left
+    out, if others are left."""
 
     text: str
     terms: tuple[Term, ...]
@@ -60,27 +61,21 @@ class Query:
             return wanted
         return f"({wanted}) NOT ({' OR '.join(term.expression for term in self.unwanted)})"
 
-    def marks(self, text: str) -> tuple[tuple[int, int], ...]:
-        """Where the terms stand in a text: first character and the one after the last."""
-        return _places(self.terms, text)
+    def unwanted_expression(self) -> str:
+        """The expression for texts with something that is not wanted; "" where nothing is unwanted."""
+        return " OR ".join(term.expression for term in self.unwanted)
 
-    def excludes(self, text: str) -> bool:
-        """Whether a text has words that are not wanted."""
-        return bool(self.unwanted) and bool(_places(self.unwanted, text))
-
-
-def _places(terms: tuple[Term, ...], text: str) -> tuple[tuple[int, int], ...]:
-    words = [(found.start(), found.end(), folded(found[0])) for found in TOKEN.finditer(text)]
-    found: set[tuple[int, int]] = set()
-    for term in terms:
-        size = len(term.words)
-        for at in range(len(words) - size + 1):
-            here = [word for _, _, word in words[at : at + size]]
-            whole = list(term.words[:-1]) == here[:-1]
-            last = here[-1].startswith(term.words[-1]) if term.prefix else here[-1] == term.words[-1]
-            if whole and last:
-                found.update((begin, end) for begin, end, _ in words[at : at + size])
-    return tuple(sorted(found))
+    def exact(self, text: str) -> bool:
+        """Whether a text has everything that stood in quotation marks, letter for letter but for case and accents: the
+        index itself also finds other endings of a word."""
+        quoted = [term.words for term in self.terms if term.quoted]
+        if not quoted:
+            return True
+        words = TOKEN.findall(folded(text))
+        return all(
+            any(tuple(words[at : at + len(term)]) == term for at in range(len(words) - len(term) + 1))
+            for term in quoted
+        )
 
 
 def parsed(text: str) -> Query:

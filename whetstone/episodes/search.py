@@ -6,11 +6,10 @@ lists that hold it, so that scores of different kinds need no common scale.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from whetstone.episodes import query as queries
 from whetstone.episodes.embedding import Embedder, HashedEmbedder
@@ -19,12 +18,12 @@ from whetstone.episodes.store import schema, vectors
 from whetstone.episodes.store.library import Store
 
 RANK_CONSTANT = 60
-_EACH = 60  # hits taken from each list before they are joined
+EACH = 60  # hits taken from each list before they are joined
 _WIDE = 400  # passages looked at where a filter may drop most of them
 LONGEST_SNIPPET = 320  # characters
 
 _SHOWN = "coalesce(o.name, r.name, s.speaker)"
-_ROWS = f"""
+SEGMENT_ROWS = f"""
     SELECT s.id, s.first, s.count, s.start, s.finish, s.text, {_SHOWN} AS speaker, e.id AS episode, e.title,
         e.published, w.title AS show_title
     FROM segments s JOIN episodes e ON e.id = s.id >> {schema.SHIFT} JOIN shows w ON w.id = e.show
@@ -91,23 +90,6 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Consecutive segments `first` to `end` (not included) of an episode that may answer a question, as they were said.
-
-    `asked`: the segment that asks it aloud, if one does. `hit` is the segment that was found.
-    """
-
-    episode: int
-    first: int
-    end: int
-    asked: int | None
-    start: float | None
-    text: str
-    speakers: tuple[str, ...]
-    hit: Hit
-
-
-@dataclass(frozen=True)
 class Found:
     """A passage of a document that the user added as evidence."""
 
@@ -121,7 +103,9 @@ class Found:
 
 
 @dataclass
-class _Scored:
+class Scored:
+    """An item's score and the lists that hold it."""
+
     score: float = 0.0
     ways: list[str] = field(default_factory=list)
 
@@ -152,13 +136,14 @@ class Search:
             return []
         found: list[tuple[str, list[int]]] = []
         if "words" in ways:
-            found.append(("words", self.words(query.every(), asked, max(limit, _EACH))))
-            if not found[0][1] and len(query.terms) > 1:
-                found[0] = ("words", self.words(query.any(), asked, max(limit, _EACH)))
+            ids = self._exact(query, self.words(query.every(), asked, max(limit, EACH)))
+            if not ids and len(query.terms) > 1:
+                ids = self._exact(query, self.words(query.any(), asked, max(limit, EACH)))
+            found.append(("words", ids))
         # who puts everything into quotation marks wants these words and no others
         if "meaning" in ways and not all(term.quoted for term in query.terms):
-            found.append(("meaning", self.meaning(query, asked, max(limit, _EACH), found[0][1] if found else ())))
-        return self._hits(query, _fused(found), limit)
+            found.append(("meaning", self.meaning(query, asked, max(limit, EACH), found[0][1] if found else ())))
+        return self.hits(query, fused(found), limit)
 
     def words(self, expression: str, filters: Filters, count: int) -> list[int]:
         """Row ids of segments that an FTS5 expression matches, the best first."""
@@ -186,23 +171,23 @@ class Search:
         """
         narrow = not filters.by_segment and not query.unwanted
         passages = self._passages(query.text, filters, count if narrow else _WIDE)
-        allowed = self._allowed(passages, filters) if filters.by_segment else None
-        found_already = set(known)
-        texts = self._texts(passages)
-        query_D = self._floor.embed([query.text])[0]
+        ids = [id for near in passages for id in _rows_of(near)]
+        texts = {row["id"]: row["text"] for row in self._rows(ids, filters if filters.by_segment else Filters())}
+        for id in self._matching(query.unwanted_expression(), list(texts)):
+            del texts[id]
+        merits_N = self._floor.embed(list(texts.values())) @ self._floor.embed([query.text])[0]
+        # of equal segments the longest speaks for its passage
+        merits = {id: (merit, len(texts[id])) for id, merit in zip(texts, merits_N.tolist(), strict=True)}
+        spoken_for = set(known)
         chosen: list[int] = []
         for near in passages:
-            begin = near.owner << schema.SHIFT
-            ids = [id for id in range(begin + near.first, begin + near.end) if allowed is None or id in allowed]
-            ids = [id for id in ids if id in texts and not query.excludes(texts[id])]
-            if both := [id for id in ids if id in found_already]:
+            held = [id for id in _rows_of(near) if id in texts]
+            if both := [id for id in held if id in spoken_for]:
                 chosen.append(both[0])
-            elif ids:
-                merits_N = self._floor.embed([texts[id] for id in ids]) @ query_D
-                lengths_N = np.array([len(texts[id]) for id in ids])
-                best = int(np.lexsort((lengths_N, merits_N))[-1])
-                if self.embedder.least == 0 or merits_N[best] >= self.embedder.least:
-                    chosen.append(ids[best])
+            elif held:
+                best = max(held, key=merits.__getitem__)
+                if self.embedder.least == 0 or merits[best][0] >= self.embedder.least:
+                    chosen.append(best)
         return chosen[:count]
 
     def _passages(self, text: str, filters: Filters, count: int) -> list[vectors.Near]:
@@ -227,89 +212,44 @@ class Search:
         rows = self.store.rows(f"SELECT e.id FROM episodes e WHERE {' AND '.join(parts) or 1}", values)
         return [row[0] for row in rows]
 
-    def _allowed(self, passages: Sequence[vectors.Near], filters: Filters) -> set[int]:
-        condition, values = filters.conditions()
-        allowed: set[int] = set()
-        for near in passages:
-            begin = near.owner << schema.SHIFT
-            rows = self.store.rows(
-                f"{_ROWS} WHERE s.id BETWEEN ? AND ? AND {condition}",
-                (begin + near.first, begin + near.end - 1, *values),
-            )
-            allowed.update(row["id"] for row in rows)
-        return allowed
-
-    def _texts(self, passages: Sequence[vectors.Near]) -> dict[int, str]:
-        ids = [id for near in passages for id in _rows_of(near)]
-        return {row["id"]: row["text"] for row in self._rows(ids)}
-
-    def _rows(self, ids: Sequence[int]) -> list[sqlite3.Row]:
+    def _rows(self, ids: Sequence[int], filters: Filters | None = None) -> list[sqlite3.Row]:
+        """What is known of the segments with these row ids, of those that pass the filters."""
+        condition, values = (filters or Filters()).conditions()
         found: list[sqlite3.Row] = []
-        for begin in range(0, len(ids), 500):  # SQLite limits the number of values in a question
-            part = ids[begin : begin + 500]
-            found += self.store.rows(f"{_ROWS} WHERE s.id IN ({','.join('?' * len(part))})", part)
+        for begin in range(0, len(ids), 2000):
+            places = ",".join(map(str, ids[begin : begin + 2000]))
+            found += self.store.rows(f"{SEGMENT_ROWS} WHERE s.id IN ({places}) AND {condition or 1}", values)
         return found
 
-    def _hits(self, query: Query, scored: dict[int, _Scored], limit: int) -> list[Hit]:
+    def hits(self, query: Query, scored: dict[int, Scored], limit: int) -> list[Hit]:
+        """The segments with the best scores."""
         best = sorted(scored, key=lambda id: (-scored[id].score, id))[:limit]
         rows = {row["id"]: row for row in self._rows(best)}
-        return [_hit(rows[id], query, scored[id]) for id in best if id in rows]
+        marked = self._marked(query, best)
+        return [_hit(rows[id], marked.get(id), scored[id]) for id in best if id in rows]
 
-    # -- questions ------------------------------------------------------------------------------------------------
+    def _exact(self, query: Query, ids: list[int]) -> list[int]:
+        if not any(term.quoted for term in query.terms):
+            return ids
+        texts = {row["id"]: row["text"] for row in self._rows(ids)}
+        return [id for id in ids if query.exact(texts[id])]
 
-    def ask(self, question: str, filters: Filters | None = None, limit: int = 5) -> list[Answer]:
-        """Spans of the library that may answer a question, the best first, none twice. Nothing is composed: each is
-        what somebody said. Where the best match is itself a question, the span is what was answered to it."""
-        query = queries.parsed(question)
-        asked = filters or Filters()
-        if not query.terms:
+    def _matching(self, expression: str, ids: Sequence[int]) -> list[int]:
+        """Those of the segments that match an expression."""
+        if not expression or not ids:
             return []
-        by_words = self.words(query.any(), asked, _EACH)
-        by_meaning = self.meaning(query, asked, _EACH, by_words)
-        answers: list[Answer] = []
-        for hit in self._hits(query, _fused([("words", by_words), ("meaning", by_meaning)]), 4 * limit):
-            answer = self._answer(hit)
-            overlaps = any(
-                answer.episode == other.episode and answer.first < other.end and other.first < answer.end
-                for other in answers
-            )
-            if not overlaps:
-                answers.append(answer)
-            if len(answers) == limit:
-                break
-        return answers
+        places = ",".join(map(str, ids))
+        rows = self.store.rows(f"SELECT rowid FROM spoken WHERE spoken MATCH ? AND rowid IN ({places})", (expression,))
+        return [row[0] for row in rows]
 
-    def _answer(self, hit: Hit) -> Answer:
-        begin = hit.episode << schema.SHIFT
+    def _marked(self, query: Query, ids: Sequence[int]) -> dict[int, str]:
+        """The segments' texts with what the query's words match between two control characters."""
         rows = self.store.rows(
-            f"{_ROWS} WHERE s.id BETWEEN ? AND ? ORDER BY s.id",
-            (begin + max(0, hit.segment - 2), begin + min(hit.segment + 12, (1 << schema.SHIFT) - 1)),
+            f"""SELECT rowid, highlight(spoken, 0, char(2), char(3)) FROM spoken
+            WHERE spoken MATCH ? AND rowid IN ({",".join(map(str, ids))})""",
+            (query.any(),),
         )
-        at = next(place for place, row in enumerate(rows) if row["id"] == begin + hit.segment)
-        asked = None
-        if rows[at]["text"].rstrip("\"'\u201d\u2019)").endswith("?") and at + 1 < len(rows):
-            asked, at = hit.segment, at + 1
-        first = last = at
-        # what somebody says in one go after the best sentence belongs to it, and one sentence before
-        count = len(rows[at]["text"].split())
-        while last + 1 < len(rows) and rows[last + 1]["speaker"] == rows[at]["speaker"]:
-            count += len(rows[last + 1]["text"].split())
-            if count > vectors.MOST:
-                break
-            last += 1
-        if asked is None and first and rows[first - 1]["speaker"] == rows[at]["speaker"] and count < vectors.MOST:
-            first -= 1
-        part = rows[first : last + 1]
-        return Answer(
-            hit.episode,
-            part[0]["id"] - begin,
-            part[-1]["id"] - begin + 1,
-            asked,
-            part[0]["start"],
-            " ".join(row["text"] for row in part),
-            tuple(dict.fromkeys(row["speaker"] for row in part)),
-            hit,
-        )
+        return {row[0]: row[1] for row in rows}
 
     # -- evidence -------------------------------------------------------------------------------------------------
 
@@ -319,20 +259,23 @@ class Search:
         if not query.terms:
             return []
         rows = self.store.rows(
-            "SELECT rowid FROM evidence WHERE evidence MATCH ? ORDER BY rank LIMIT ?", (query.any(), _EACH)
+            "SELECT rowid FROM evidence WHERE evidence MATCH ? ORDER BY rank LIMIT ?", (query.any(), EACH)
         )
-        nearest = self._evidence.nearest(self.embedder.embed([query.text])[0], _EACH)
+        nearest = self._evidence.nearest(self.embedder.embed([query.text])[0], EACH)
         nearest = [near for near in nearest if near.cosine >= self.embedder.least]
-        scored = _fused([("words", [row[0] for row in rows]), ("meaning", [near.first for near in nearest])])
+        scored = fused([("words", [row[0] for row in rows]), ("meaning", [near.first for near in nearest])])
         best = sorted(scored, key=lambda id: (-scored[id].score, id))[:limit]
         found = self.store.rows(
             f"""SELECT p.id, p.document, d.title, d.source, d.published, p.text FROM passages p
             JOIN documents d ON d.id = p.document WHERE p.id IN ({",".join("?" * len(best))})""",
             best,
         )
-        columns = ("id", "document", "title", "source", "published", "text")
-        by_id = {row["id"]: [row[column] for column in columns] for row in found}
-        return [Found(*by_id[id], scored[id].score) for id in best if id in by_id]
+        by_id = {row["id"]: row for row in found}
+        return [
+            Found(id, row["document"], row["title"], row["source"], row["published"], row["text"], scored[id].score)
+            for id in best
+            if (row := by_id.get(id)) is not None
+        ]
 
 
 def _rows_of(near: vectors.Near) -> range:
@@ -340,19 +283,19 @@ def _rows_of(near: vectors.Near) -> range:
     return range(begin + near.first, begin + near.end)
 
 
-def _fused(lists: Sequence[tuple[str, Sequence[int]]]) -> dict[int, _Scored]:
+def fused(lists: Sequence[tuple[str, Sequence[int]]]) -> dict[int, Scored]:
     """Reciprocal rank fusion; an item counts once in each list, at its best rank."""
-    scored: dict[int, _Scored] = {}
+    scored: dict[int, Scored] = {}
     for way, ids in lists:
         for rank, id in enumerate(dict.fromkeys(ids), 1):
-            item = scored.setdefault(id, _Scored())
+            item = scored.setdefault(id, Scored())
             item.score += 1 / (RANK_CONSTANT + rank)
             item.ways.append(way)
     return scored
 
 
-def _hit(row: sqlite3.Row, query: Query, scored: _Scored) -> Hit:
-    snippet, marks = _snippet(row["text"], query)
+def _hit(row: sqlite3.Row, marked: str | None, scored: Scored) -> Hit:
+    snippet, marks = _snippet(*_unmarked(marked if marked is not None else row["text"]))
     return Hit(
         row["episode"],
         row["id"] - (row["episode"] << schema.SHIFT),
@@ -369,14 +312,26 @@ def _hit(row: sqlite3.Row, query: Query, scored: _Scored) -> Hit:
     )
 
 
-def _snippet(text: str, query: Query) -> tuple[str, tuple[tuple[int, int], ...]]:
+def _unmarked(marked: str) -> tuple[str, list[tuple[int, int]]]:
+    """A text without the two control characters, and what stood between them: first character, one after the last."""
+    parts, marks, at = [], [], 0
+    for number, part in enumerate(re.split("[\x02\x03]", marked)):
+        if number % 2:
+            marks.append((at, at + len(part)))
+        parts.append(part)
+        at += len(part)
+    return "".join(parts), marks
+
+
+def _snippet(text: str, marks: list[tuple[int, int]]) -> tuple[str, tuple[tuple[int, int], ...]]:
     """The segment's text; of a very long one the part around the first match, with dots where it is cut."""
-    marks = query.marks(text)
     if len(text) <= LONGEST_SNIPPET:
-        return text, marks
+        return text, tuple(marks)
     begin = max(0, (marks[0][0] if marks else 0) - LONGEST_SNIPPET // 4)
     begin = text.rfind(" ", 0, begin + 1) + 1
     end = begin + LONGEST_SNIPPET
     end = len(text) if end >= len(text) else max(text.rfind(" ", begin, end), begin + 1)
-    cut = ("… " if begin else "") + text[begin:end] + (" …" if end < len(text) else "")
-    return cut, query.marks(cut)
+    opening, closing = "… " if begin else "", " …" if end < len(text) else ""
+    shift = len(opening) - begin
+    inside = tuple((first + shift, last + shift) for first, last in marks if begin <= first and last <= end)
+    return f"{opening}{text[begin:end]}{closing}", inside

@@ -31,7 +31,7 @@ CREATE TABLE segments (
     id INTEGER PRIMARY KEY, first INTEGER NOT NULL, count INTEGER NOT NULL, speaker TEXT NOT NULL,
     paragraph INTEGER NOT NULL, start REAL, finish REAL, text TEXT NOT NULL);
 CREATE VIRTUAL TABLE spoken USING fts5 (
-    text, content='segments', content_rowid='id', tokenize='unicode61 remove_diacritics 2');
+    text, content='segments', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2');
 
 CREATE TABLE voices (
     episode INTEGER NOT NULL REFERENCES episodes (id) ON DELETE CASCADE, speaker TEXT NOT NULL,
@@ -65,5 +65,5 @@ CREATE TABLE passages (
     number INTEGER NOT NULL, text TEXT NOT NULL);
 CREATE INDEX passages_by_document ON passages (document, number);
 CREATE VIRTUAL TABLE evidence USING fts5 (
-    text, content='passages', content_rowid='id', tokenize='unicode61 remove_diacritics 2');
+    text, content='passages', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2');
 """
