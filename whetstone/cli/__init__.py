@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from whetstone.cli import audit, bench, chat, doctor, evaluate, generate, round, serve, sharpen
+from whetstone.cli import audit, bench, chat, doctor, evaluate, generate, listen, round, serve, sharpen
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.text import printable
 
@@ -28,6 +28,7 @@ app.add_typer(audit.audit)
 app.command()(generate.generate)
 app.command()(serve.serve)
 app.command()(chat.chat)
+app.add_typer(listen.app)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench.bench)
 
 
