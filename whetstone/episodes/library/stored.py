@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urldefrag
 
-from whetstone.episodes import formats, kept, search, segments
+from whetstone.episodes import formats, kept, segments
 from whetstone.episodes.content import About, Answered, Claim, Content, Quote
 from whetstone.episodes.extract import content_without_model
 from whetstone.episodes.library.shelf import Entry, Hit, Reply, Shown, UnknownEpisode, Wanted
+from whetstone.episodes.search import Filters, Search
+from whetstone.episodes.search import Hit as FoundHit
 from whetstone.episodes.store import Episode, Store, stages
 from whetstone.episodes.transcript import Origin, Timing, Transcript
 from whetstone.errors import UsageError
@@ -57,7 +59,7 @@ class StoredShelf:
 
     def __init__(self, store: Store, compose: Compose | None = None) -> None:
         self._store, self._compose = store, compose
-        self._search = search.Search(store)
+        self._search = Search(store)
         self._lock = threading.Lock()
         self._known: _Catalogue | None = None
 
@@ -223,11 +225,9 @@ class StoredShelf:
         """Whether any episode can hold a hit: a show that is unknown holds none."""
         return not wanted.show or wanted.show in self.shows()
 
-    def _filters(self, wanted: Wanted, episode: int | None = None) -> search.Filters:
+    def _filters(self, wanted: Wanted, episode: int | None = None) -> Filters:
         shows = [show.id for show in self._store.shows() if show.title == wanted.show]
-        return search.Filters(
-            shows[0] if wanted.show and shows else None, episode, wanted.speaker, wanted.since, wanted.until
-        )
+        return Filters(shows[0] if wanted.show and shows else None, episode, wanted.speaker, wanted.since, wanted.until)
 
 
 def _fits(episode: Episode, wanted: Wanted, speakers: Sequence[str]) -> bool:
@@ -240,7 +240,7 @@ def _fits(episode: Episode, wanted: Wanted, speakers: Sequence[str]) -> bool:
     )
 
 
-def _hit(hit: search.Hit) -> Hit:
+def _hit(hit: FoundHit) -> Hit:
     return Hit(
         str(hit.episode),
         hit.title,

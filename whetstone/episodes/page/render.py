@@ -10,7 +10,7 @@ from typing import Any
 from whetstone.episodes.content import About, Badge, Claim, Content, Evidence, Line, Quote, Stance
 from whetstone.episodes.page import exports
 from whetstone.episodes.page.clock import clock
-from whetstone.episodes.page.links import media
+from whetstone.episodes.page.links import media, web_link
 from whetstone.episodes.page.templates import fill, read
 from whetstone.episodes.page.turns import Turn, paragraph_numbers, seconds, turns, voices
 from whetstone.episodes.transcript import Origin, Timing, Transcript
@@ -144,6 +144,7 @@ def _index(about: About, transcript: Transcript, content: Content, names: Mappin
         dismissed=[claim for claim in claims if claim["dismissed"]],
         chapters=[{"title": chapter.title, "link": point.segment(chapter.segment)} for chapter in content.chapters],
         turns=shown,
+        remote=web_link(about.audio) is not None,
         words=len(transcript.words),
         speakers=voices(transcript),
         machine=transcript.origin is Origin.MACHINE,
@@ -157,16 +158,20 @@ def _index(about: About, transcript: Transcript, content: Content, names: Mappin
     )
 
 
-def policy(audio: str | None, forms: bool) -> str:
-    """The page's content security policy: its own script and style, the sound, and nothing else."""
-    source = ""
+def policy(audio: str | None, served: bool) -> str:
+    """The page's content security policy: its own script and style, the sound, and nothing else.
+
+    served: by the library, where forms are sent to it.
+    """
+    # a page opened from a file has an origin that in some browsers not even its own folder is "self" of
+    own = "'self'" if served else "'self' file:"
+    sound = ""
     if audio is not None:
-        where = re.match(r"https?://[^/?#]+", audio, re.IGNORECASE)
         # a podcast's address leads through several hosts before the sound comes
-        source = "; media-src 'self' https: http:" if where else "; media-src 'self'"
-    form = "'self'" if forms else "'none'"
+        sound = f" media-src {own}" + (" https: http:;" if web_link(audio) else ";")
+    form = "'self'" if served else "'none'"
     return (
-        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src data:{source}; "
+        f"default-src 'none'; script-src {own}; style-src {own}; img-src data:;{sound} "
         f"base-uri 'none'; form-action {form}"
     )
 
