@@ -30,12 +30,15 @@ TAKEAWAYS = 7
 QUOTES = 8
 QUESTIONS = 12
 _LONGEST_QUOTE = 45
-# a host presents the guest and the matter in the first part of an episode
+# a host presents the guest, and then the matter, in the first part of an episode
 _OPENING_SHARE, _OPENING_WORDS = 0.2, 2500
-_PRESENTS = re.compile(
-    r"\b(?:my|our|today's) guests? (?:today )?(?:is|are)\b|\btoday(?:'s guest)? (?:i'm|we're|i am|we are)? ?(?:talking|speaking|joined)"
-    r"|\bjoin(?:s|ing|ed) (?:me|us|by)\b|\bin (?:this|today's|our) (?:episode|conversation|show|interview)\b|\bwe (?:talk|chat|speak|discuss|cover|dig|go"
-    r"|get) (?:about|into|deep|through|why|how|what)?\b|\b(?:i|we) (?:sat|sit) down with\b|\btoday we\b|\bthis (?:is a|week)\b|\bi'm (?:here|joined)\b"
+_PRESENTS_GUEST = re.compile(
+    r"\b(?:my|our|today's) guests? (?:today )?(?:is|are)\b|\b(?:joins|joining|joined) (?:me|us|by|today)\b"
+    r"|\b(?:i'm|we're|i am|we are|i) (?:talking|speaking|chatting|joined|here|sat down|sit down) (?:to|with|by)\b"
+)
+_PRESENTS_MATTER = re.compile(
+    r"\bin (?:this|today's|our) (?:episode|conversation|show|interview)\b|\btoday we(?:'re| are|'ll)?\b"
+    r"|\bwe (?:talk|chat|speak|discuss|cover|dig|get) (?:about|a lot|into|deep|through|why|how|what)\b"
 )
 
 
@@ -65,7 +68,7 @@ class _Desk:
 
     def guest(self, passage: Passage) -> float:
         """Who asks says less that a summary wants."""
-        return 0.6 if self.host and passage.quote.speaker == self.host else 1.0
+        return 0.35 if self.host and passage.quote.speaker == self.host else 1.0
 
 
 def content_without_model(about: About, transcript: Transcript, chapters: Sequence[Chapter] = ()) -> Content:
@@ -84,7 +87,7 @@ def content_without_model(about: About, transcript: Transcript, chapters: Sequen
     desk = _desk(gate, [p for p in tried if p], centrality(vectors_SV), asking, left_out)
     made = chapters or chapters_of(transcript, vectors_SV, gate.names, asking, left_out)
 
-    paragraph = _opening(desk, about, asking, adverts)
+    paragraph = _opening(desk)
     quotes = desk.take(lambda c: _quotable(desk, c), QUOTES)
     takeaways = desk.take(lambda c: _lesson(desk, c), TAKEAWAYS)
     summary = _by_chapter(desk, made)
@@ -123,27 +126,30 @@ def _desk(
     return _Desk(gate, candidates, vectors_CV, np.array(central), host(gate.transcript, asking - left_out))
 
 
-def _opening(desk: _Desk, about: About, asking: Iterable[int], adverts: Iterable[int]) -> list[Passage]:
+def _opening(desk: _Desk) -> list[Passage]:
     """The paragraph: how the host presents the guest and the matter, where that is said, and the most central words."""
-    transcript = desk.gate.transcript
-    limit = min(_OPENING_WORDS, _OPENING_SHARE * len(transcript.words))
-    people = {token for name, _ in about.people for token in tokens(name)}
-    people |= {token for s in transcript.segments if s.speaker != desk.host for token in tokens(s.speaker)}
-
-    def presents(c: int) -> float:
-        passage = desk.candidates[c]
-        text = transcript.text(passage.quote.first, passage.quote.end)
-        line = " ".join(tokens(text))
-        if passage.quote.first > limit or (desk.host and passage.quote.speaker != desk.host):
-            return 0.0
-        named = bool(people & set(line.split()))
-        return (
-            passage.merit * (2.0 * bool(_PRESENTS.search(line)) + 1.0 * named) if _PRESENTS.search(line) or named else 0
-        )
-
-    presented = desk.take(presents, 2, variety=0.3)
+    presented = [p for pattern in (_PRESENTS_GUEST, _PRESENTS_MATTER) if (p := _presented(desk, pattern))]
     central = desk.take(lambda c: _central(desk, c), PARAGRAPH_LINES - len(presented))
     return sorted([*presented, *central], key=lambda passage: passage.quote.first)
+
+
+def _presented(desk: _Desk, pattern: re.Pattern[str]) -> Passage | None:
+    """The longest passage from the first sentence on in which the host presents something; None where nobody does."""
+    transcript = desk.gate.transcript
+    limit = min(_OPENING_WORDS, _OPENING_SHARE * len(transcript.words))
+    found: list[Passage] = []
+    for passage in desk.candidates:
+        if passage.quote.first > limit or (found and passage.segments[0] != found[0].segments[0]):
+            break
+        by_host = not desk.host or passage.quote.speaker == desk.host
+        if by_host and not desk.used.intersection(passage.segments):
+            # candidates from one sentence on follow each other, shortest first; their first sentence must match
+            if found or pattern.search(" ".join(tokens(transcript.segment_text(passage.segments[0])))):
+                found.append(passage)
+    if found:
+        desk.used.update(found[-1].segments)
+        return found[-1]
+    return None
 
 
 def _by_chapter(desk: _Desk, chapters: Sequence[Chapter]) -> list[Passage]:
@@ -170,7 +176,7 @@ def _by_chapter(desk: _Desk, chapters: Sequence[Chapter]) -> list[Passage]:
 
 def _central(desk: _Desk, c: int) -> float:
     passage = desk.candidates[c]
-    return float(desk.central_C[c]) * passage.merit * desk.guest(passage)
+    return float(desk.central_C[c]) * passage.merit * (0.6 + 0.4 * passage.lesson) * desk.guest(passage)
 
 
 def _lesson(desk: _Desk, c: int) -> float:

@@ -19,18 +19,26 @@ _MOST_SEGMENTS = 3
 _FEWEST_CONTENT = 4
 # what a listener would write down: advice, reasons, lessons, turning points
 _LESSON = re.compile(
-    r"\bmost important|\bthe (?:key|reason|problem|lesson|secret|trick|point|question|biggest|hardest|best|worst|only|real|main"
-    r"|first thing|whole)\b|\bbecause\b|\bshould\b|\blearn|\bnever\b|\balways\b|\bhave to\b|\bneed to\b|\bmust\b|\badvice\b"
-    r"|\bmatters?\b|\bturns? out\b|\bmistake|\binstead of\b|\brather than\b|\bif you\b|\bmeans that\b|\bwhat (?:i|we) (?:found|learned)"
-    r"|\bdecision\b|\bchanged\b|\bdifference\b|\bmore than\b|\bso that\b|\bthat's why\b|\bdon't\b"
+    r"\bmost important|\bthe (?:key|reason|problem|lesson|secret|trick|biggest|hardest|best|worst|only|real|main|first thing"
+    r"|whole point)\b|\bbecause\b|\bshould\b|\blearn|\bnever\b|\balways\b|\b(?:have|need) to\b|\bmust\b|\badvice\b|\bmatters\b"
+    r"|\bturns? out\b|\bmistake|\binstead of\b|\brather than\b|\bif you\b|\bmeans that\b|\bwhat (?:i|we) (?:found|learned)"
+    r"|\bdecision\b|\bchanged\b|\bdifference\b|\bmore than\b|\bthat's why\b|\bdon't\b"
 )
-# what is pleasant to hear again: a contrast, an absolute, a picture, a person
+# what is pleasant to hear again: a contrast, an absolute, a picture
 _STRIKING = re.compile(
-    r"\bnot\b.*\bbut\b|\binstead\b|\bnever\b|\balways\b|\bnobody\b|\beverybody\b|\bnothing\b|\beverything\b|\bonly\b|\bmost\b"
-    r"|\bbest\b|\bworst\b|\brather than\b|\bthe whole\b|\bis a\b|\bis your\b|\bi would\b|\byou have to\b|\bwithout\b|\bless\b"
+    r"\bnot\b.*\bbut\b|\binstead\b|\bnever\b|\balways\b|\bnobody\b|\beverybody\b|\bnothing\b|\beverything\b|\bonly\b"
+    r"|\bmost\b|\bbest\b|\bworst\b|\brather than\b|\bthe whole\b|\bis a\b|\bis your\b|\bi would\b|\byou have to\b|\bwithout\b"
 )
 _SPOKEN = re.compile(
-    r"\byou know\b|\bi mean\b|\bkind of\b|\bsort of\b|\b(?:was|just|it's|and|but|so|were) like\b|\b(\w+) \1\b|\bblah\b|\binaudible\b"
+    r"\byou know\b|\bi mean\b|\bkind of\b|\bsort of\b|\b(?:was|just|it's|and|but|so|were) like\b|\b(\w+) \1\b|\bblah\b"
+    r"|\bor whatever\b|\band stuff\b|\bi guess\b|\ba bunch of\b"
+)
+# talk about the talk
+_META = re.compile(
+    r"\bi'm (?:curious|wondering|just saying)\b|\blet me\b|\bi want(?:ed)? to (?:ask|talk|mention|come back|go back|touch|get)"
+    r"|\blet's (?:talk|go|move|get|dig|start|pause)|\bwe(?:'ll| will| can) (?:talk|get|come)|\bgreat question|\b(?:your|my) question"
+    r"|\bi'(?:m going to|d love to) (?:ask|hear|talk|read)|\bas (?:you|i) said\b|\byou (?:mentioned|said|talked)\b|\bto your point\b"
+    r"|\binaudible\b|\bcrosstalk\b|\bthis (?:podcast|episode|conversation)\b"
 )
 _REPLY = re.compile(
     r"^(?:that is|that's|yes|no|exactly|absolutely|i love|i agree|me too|good question|great question|sure)\b"
@@ -81,6 +89,10 @@ def passages(gate: Gate, asking: Collection[int], left_out: Collection[int]) -> 
 def stands_alone(transcript: Transcript, quote: Quote) -> bool:
     """Whether a passage opens with words that need nothing before them, and ends where a sentence does."""
     opening_words = tokens(transcript.text(quote.first, min(quote.first + 2, quote.end)))
+    # a quotation that is opened and not closed, or closed and not opened, is a piece of a story
+    text = transcript.text(quote.first, quote.end)
+    if text.count('"') % 2 or text.count("“") != text.count("”"):
+        return False
     pointing = not opening_words or opening_words[0] in POINTING or opening_words[0].split("'")[0] in POINTING
     written = transcript.words[quote.first].text
     ends = transcript.words[quote.end - 1].text.rstrip("\"”’')»")
@@ -95,11 +107,14 @@ def _merit(transcript: Transcript, quote: Quote, text: str, stems: tuple[str, ..
     length = math.exp(-((math.log(count) - math.log(24)) ** 2) / 0.9)
     halting = len(_SPOKEN.findall(text)) + sum(token in HESITATION for token in text.split())
     fluent = 1 / (1 + 0.6 * halting)
-    alone = 1.0 if stands_alone(transcript, quote) else 0.45
-    reply = 0.3 if _REPLY.match(text) else 1.0
+    # every "it" and "that" asks for something that is not on the page
+    pointing = sum(token in POINTING for token in text.split()) / count
+    clear = math.exp(-8 * max(0.0, pointing - 0.06))
+    alone = 1.0 if stands_alone(transcript, quote) else 0.25
+    aside = 0.3 if _REPLY.match(text) or _META.search(text) else 1.0
     sure = [w.probability for w in transcript.words[quote.first : quote.end] if w.probability is not None]
     heard = min(1.0, 2 * min(sure)) if sure else 1.0
-    return dense * length * fluent * alone * reply * heard
+    return dense * length * fluent * alone * aside * clear * heard
 
 
 def _share(pattern: re.Pattern[str], text: str) -> float:

@@ -63,10 +63,11 @@ def answered(gate: Gate, asking: Collection[int], left_out: Collection[int]) -> 
 
 
 def host(transcript: Transcript, asking: Collection[int]) -> str:
-    """Who asks most of the questions; "" where nobody is named or only one person speaks."""
+    """Who asks most of the questions that somebody else takes up; "" where nobody is named or only one speaks. (Who
+    tells stories asks many too, and answers them.)"""
     if len({s.speaker for s in transcript.segments if s.speaker}) < 2:
         return ""
-    counts = Counter(transcript.segments[segment].speaker for segment in asking)
+    counts = Counter(transcript.segments[q].speaker for q in asking if _first_reply(transcript, q) is not None)
     return max(sorted(counts), key=lambda name: counts[name], default="")
 
 

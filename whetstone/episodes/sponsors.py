@@ -9,55 +9,58 @@ from whetstone.episodes.names import capital
 from whetstone.episodes.normal import tokens
 from whetstone.episodes.transcript import Transcript
 
-# one of these makes an advertisement
+# what opens an advertisement
 _OPENS = re.compile(
     r"(?:brought|made possible|presented) (?:to you )?by|word from (?:our|my|today s|this week s) sponsor"
-    r"|(?:episode|show|podcast|week) is (?:also )?(?:sponsored|supported)"
-    r"|support for (?:this|the|today|our|my) .*comes from|(?:promo|discount|coupon|offer) code"
-    r"|use (?:the |my |our )?code |percent off (?:your|the|any|all|plus)"
-    r"|thank(?:s| you) to (?:our |my |today s |this week s )?sponsors?|today s (?:episode )?sponsor"
-    r"|let me tell you about our sponsor|terms and conditions apply|free (?:trial|month|shipping)"
-    r"|sponsor of (?:this|today)"
+    r"|(?:episode|show|podcast|week) is (?:also )?(?:sponsored|supported)|(?:promo|discount|coupon|offer) code"
+    r"|support for (?:this|the|today|our|my) .*comes from|use (?:the |my |our )?code |today s (?:episode )?sponsor"
+    r"|percent off (?:your|the|any|all|plus)|thank(?:s| you) to (?:our |my |today s |this week s )?sponsors?"
+    r"|about our sponsor|sponsor of (?:this|today)|i want to tell you about (?:our|a) (?:sponsor|partner)"
 )
-# one of these lets an advertisement go on
+# what only an advertisement says; it may come some sentences after the one before
+_SELLS = re.compile(
+    r"at checkout|free (?:trial|month|shipping|account|plan|demo)|for free (?:at|today)|(?:get started|try it|sign up|book a demo)"
+    r"|our sponsor|promo|percent off|trusted by|(?:learn more|check (?:it|them) out|more information) at"
+    r"|terms and conditions"
+)
+# an address that somebody reads out, or is told to go to
+_ADDRESS = re.compile(
+    r"\b[\w-]+\.(?:com|io|org|co|ai|dev|app|net|example)(?:/\w| slash )|\bdot (?:com|org|io|co|ai)\b|\bslash \w+"
+    r"|\b(?:at|to|visit|that's|that’s) [\w-]+\.(?:com|io|org|co|ai|dev|app|net|example)\b"
+)
+# what lets one go on from sentence to sentence
 _GOES_ON = re.compile(
-    r"\bdot (?:com|org|io|co|ai)\b|\bslash \w+|\b\w+ (?:com|io|co|ai|org) \w+\b|sign up"
-    r"|check (?:it|them) out at|go to \w+ \w+|head (?:over )?to|visit|at checkout|percent off"
-    r"|free (?:trial|month|shipping|account)|listeners|our sponsor|get started|book a demo|learn more at"
-    r"|to learn more|promo|terms and conditions|trusted by|today at|that s \w+ (?:com|dot)"
+    r"head (?:over )?to|\bvisit\b|go to \w+ \w+|listeners?\b|today at|customers like|companies like|right now you"
 )
 _RETURNS = re.compile(
-    r"\b(?:we re back|welcome back|back to (?:the|our) (?:show|episode|conversation|interview)|with that i bring you)\b"
+    r"\b(?:we re back|welcome back|back to (?:the|our|my) (?:show|episode|conversation|interview)"
+    r"|(?:let s get|now) (?:back )?(?:in)?to (?:the|our|my) (?:show|episode|conversation|interview))\b"
 )
 _HOUSE = re.compile(
-    r"leave (?:us |me )?a (?:review|rating)|rate and review|(?:like and )?subscribe (?:to|on|wherever|and|so)"
-    r"|wherever you get your podcasts"
-    r"|thank(?:s| you)(?: you)?(?: so much| all| again)? for (?:listening|watching|tuning|coming|being|joining|having)"
-    r"|see you (?:next|in the next)|(?:be )?right back|short break|after th(?:is|e) break|word from our"
-    r"|on apple podcasts|on spotify|music (?:is )?by|(?:is )?(?:produced|edited|mixed) by|show notes"
-    r"|previous episodes|past episodes|learn more about the show|thank you so much|pleasure to (?:be|have)"
-    r"|good to be here|great to be here|thanks for having|happy to be here|follow (?:us|me) on|tune in"
-    r"|next (?:week s )?episode|enjoy this episode|hope you enjoy(?:ed)?|(?:help|helps) other listeners"
-    r"|really helps"
+    r"leave (?:us |me )?a (?:review|rating)|rate and review|wherever you get your podcasts|on apple podcasts|on spotify"
+    r"|(?:like and )?subscribe (?:to|on|wherever|and|so)|thank(?:s| you)(?: you)?(?: so much| all| again)? for"
+    r" (?:listening|watching|tuning|coming|being|joining|having|doing)|see you (?:next|in the next)|(?:be )?right back"
+    r"|short break|after th(?:is|e) break|music (?:is )?by|(?:is )?(?:produced|edited|mixed) by|show notes"
+    r"|(?:previous|past) episodes|learn more about the show|thank you so much|(?:pleasure|honor) to (?:be|have)"
+    r"|(?:good|great|happy|excited|glad) to (?:be here|have you)|thanks for having|follow (?:us|me) on|tune in"
+    r"|next (?:week s )?episode|enjoy this (?:episode|conversation)|hope you enjoy(?:ed)?|helps? other listeners"
+    r"|welcome (?:back )?to the (?:show|podcast)|before we (?:get|dive|jump)|give us a rating|hit that"
 )
-# an advertisement without any new sign ends after so many segments, and after so many in all
-_SILENT = 3
-_LONGEST = 40
+# sentences without a sign of it that an advertisement may have before a weak and before a strong one
+_NEAR, _FAR = 3, 14
+_LONGEST = 70
 
 
 def sponsored(transcript: Transcript) -> frozenset[int]:
-    """The ids of the segments that look like advertisements: from a telling phrase on, as long as the same person goes
-    on about it."""
+    """The ids of the segments that look like advertisements: from a telling phrase to the last sign of selling that the
+    same person gives before anybody else speaks."""
     lines = [_plain(transcript, segment.id) for segment in transcript.segments]
     found: set[int] = set()
     at = 0
     while at < len(lines):
-        if not _OPENS.search(lines[at]):
-            at += 1
-            continue
-        end = _end(transcript, lines, at)
+        end = _end(transcript, lines, at) if _OPENS.search(lines[at]) else at
         found.update(range(at, end))
-        at = end
+        at = max(end, at + 1)
     return frozenset(found)
 
 
@@ -70,21 +73,24 @@ def _end(transcript: Transcript, lines: list[str], start: int) -> int:
     """The segment after the last one of the advertisement that `start` opens."""
     speaker = transcript.segments[start].speaker
     brands: set[str] = set()
+    people = {token for segment in transcript.segments for token in tokens(segment.speaker)}
     last = start
     for at in range(start, min(len(lines), start + _LONGEST)):
         if at > start and (transcript.segments[at].speaker != speaker or _RETURNS.search(lines[at])):
             break
-        words = transcript.segment_text(at).split()
-        if _OPENS.search(lines[at]):
-            brands |= {token for word in words[1:] if capital(word) for token in tokens(word)[:1] if len(token) > 2}
-        told = _OPENS.search(lines[at]) or _GOES_ON.search(lines[at]) or brands.intersection(lines[at].split())
-        if told:
+        opens = _OPENS.search(lines[at])
+        if opens:
+            words = transcript.segment_text(at).split()[1:]
+            brands |= {token for word in words if capital(word) for token in tokens(word)[:1] if len(token) > 2} - people
+        sells = _SELLS.search(lines[at]) or _ADDRESS.search(transcript.segment_text(at).lower())
+        strong = opens or sells or brands.intersection(lines[at].split())
+        if strong or (at - last <= _NEAR and _GOES_ON.search(lines[at])):
             last = at
-        elif at - last > _SILENT:
+        elif at - last > _FAR:
             break
     return last + 1
 
 
 def _plain(transcript: Transcript, segment: int) -> str:
-    """A segment's tokens with apostrophes apart, so that one pattern reads every spelling."""
+    """A segment's tokens with apostrophes and points apart, so that one pattern reads every spelling."""
     return " ".join(" ".join(tokens(transcript.segment_text(segment))).replace("'", " ").replace(".", " ").split())
