@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from whetstone.episodes.content import About, Claim, Content, Line, Quote
-from whetstone.episodes.formats.vtt import write_vtt
+from whetstone.episodes.formats import vtt
 from whetstone.episodes.page.clock import clock
 from whetstone.episodes.page.links import web_link
 from whetstone.episodes.page.turns import turns
@@ -32,7 +32,7 @@ def exports(about: About, transcript: Transcript, content: Content, called: Mapp
         JSON: as_json(about, transcript, content, called),
     }
     if transcript.timing is not Timing.NONE:
-        files[VTT] = write_vtt(renamed(transcript, called))
+        files[VTT] = vtt.write(renamed(transcript, called))
     return files
 
 
