@@ -138,8 +138,6 @@ def _show(facts: dict[str, Any]) -> None:
     )
     if facts["claims"]:
         print("  claims: " + ", ".join(f"{name} {count}" for name, count in facts["claims"].items()))
-    for note in facts["notes"]:
-        print(printable(f"  note: {note}"))
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """One episode from its files to its page, in stages that are kept and done again only when their input changed.
 
-ingest -> hear (or read the publisher's transcript) -> segment -> index -> read -> check -> render -> look again. Every
-stage's result lies in the library's file; an interruption costs the part that was under way.
+Behind ingest: hear (where there is no publisher's transcript) -> segment -> index -> read -> check -> render -> look
+again. Every stage's result lies in the library's file; an interruption costs the part that was under way.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, MutableMapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from whetstone.episodes import formats, kept
+import httpx
+
+from whetstone.episodes import kept
 from whetstone.episodes.content import About, Badge, Chapter, Content, Quote
 from whetstone.episodes.extract import content_without_model
-from whetstone.episodes.formats.reading import Reading
+from whetstone.episodes.fetching import fetch, is_address
 from whetstone.episodes.gate import Gate
+from whetstone.episodes.hearing.sound import SUFFIXES
 from whetstone.episodes.library.stored import keep
 from whetstone.episodes.model.factcheck import Passage, check_claims
 from whetstone.episodes.model.reading import read
@@ -26,27 +29,18 @@ from whetstone.episodes.model.writer import Writer
 from whetstone.episodes.page import write_page
 from whetstone.episodes.recheck import recheck
 from whetstone.episodes.search import Search
-from whetstone.episodes.segments import segmented, transcript
-from whetstone.episodes.store import Store, stages, vectors
+from whetstone.episodes.segments import segmented
+from whetstone.episodes.store import Episode, Store, stages, vectors
 from whetstone.episodes.store.packing import fingerprint
 from whetstone.episodes.transcript import Origin, Timing, Transcript, Word
 from whetstone.errors import UsageError
+from whetstone.files import atomic_write_bytes
 from whetstone.runs.progress import Progress
 
 VERSION = 1  # of what a stage makes: goes up when it makes something else from the same input
 AUDIO = "audio"  # the sound's name beside the page
-
-
-@dataclass(frozen=True)
-class Given:
-    """What there is of an episode: its sound, its publisher's transcript (a file's bytes and name), or both."""
-
-    about: About
-    sound: Path | None = None
-    script: bytes | None = None
-    script_name: str = ""
-    chapters: tuple[tuple[float, str], ...] = ()  # seconds and title, as published
-    feed: str = ""
+LARGEST_SOUND = 400 << 20  # bytes that are fetched
+FETCH_SECONDS = 900.0
 
 
 @dataclass
@@ -71,10 +65,10 @@ class Made:
 
     page: Path
     episode: int
+    title: str
     content: Content
     transcript: Transcript
     refused: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
 
     def facts(self) -> dict[str, Any]:
         """For `--json`."""
@@ -85,6 +79,7 @@ class Made:
         return {
             "page": str(self.page),
             "episode": self.episode,
+            "title": self.title,
             "words": len(self.transcript.words),
             "origin": self.transcript.origin.value,
             "timing": self.transcript.timing.value,
@@ -95,7 +90,6 @@ class Made:
             "claims": claims,
             "counts": counts,
             "refused": list(self.refused),
-            "notes": list(self.notes),
         }
 
 
@@ -107,61 +101,63 @@ class Listening:
         self.search = Search(store)
         self._recognisers: dict[str, Any] = {}
 
-    def page(self, given: Given, out: Path) -> Made:
-        """The page of one episode in the folder `out`.
+    def page(self, number: int, out: Path) -> Made:
+        """The page of one episode of the library in the folder `out`.
 
-        Raises UsageError for files that cannot be read, WorkFailed when the page fails its own check.
+        Raises UsageError for sound that cannot be read or is nowhere, WorkFailed when the page fails its own check.
         """
-        notes: list[str] = []
-        sound_hash = _hash(given.sound) if given.sound else ""
-        about = given.about
-        if given.sound is not None and not about.audio:
-            about = replace(about, audio=f"{AUDIO}{given.sound.suffix.lower()}")
-        show = self.store.add_show(about.show, given.feed)
-        number = self.store.add_episode(
-            show, about, source=given.script_name or str(given.sound or ""), audio_sha256=sound_hash,
-            chapters=given.chapters,
-        )  # fmt: skip
-        words = self._words(given, number, sound_hash, notes)
-        self.store.set_transcript(number, words)
+        known = self.store.episode(number)
+        sound = self._sound(known) if known.origin is not Origin.PUBLISHER else _local(known.about.audio)
+        if known.origin is not Origin.PUBLISHER:
+            self.store.set_transcript(number, self._recognised(known, sound))
         heard = self.store.transcript(number, as_published=True)
         assert heard is not None
         vectors.index_episode(self.store, self.search.embedder, number, heard)
-        content, refused = self._content(number, about, heard)
-        if self.settings.second and given.sound is not None and heard.origin is Origin.MACHINE:
-            content = self._heard_again(given.sound, heard, content, number, sound_hash)
+        content, refused = self._content(number, known.about, heard)
+        if self.settings.second and sound is not None and heard.origin is Origin.MACHINE:
+            content = self._heard_again(sound, heard, content, number)
         keep(self.store, number, content)
         names = {each.original: each.name for each in self.store.speakers(number)}
+        about = known.about if sound is None else replace(known.about, audio=f"{AUDIO}{sound.suffix.lower()}")
         page = write_page(out, about, heard, content, {a: b for a, b in names.items() if a != b})
-        if given.sound is not None and about.audio.startswith(AUDIO):
-            _beside(given.sound, out / about.audio)
+        if sound is not None:
+            _beside(sound, out / about.audio)
         recheck(page.read_text(encoding="utf-8"), Gate(_called(heard, names)))
-        return Made(page, number, content, heard, tuple(refused), tuple(notes))
+        return Made(page, number, about.title, content, heard, tuple(refused))
 
     # -- words ------------------------------------------------------------------------------------------------------
 
-    def _words(self, given: Given, number: int, sound_hash: str, notes: list[str]) -> Transcript:
-        if given.script is not None:
-            reading = formats.read(given.script, given.script_name, given.script_name)
-            notes += reading.notes
-            return transcript(reading)
-        if given.sound is None:
-            raise UsageError(f"there is neither a transcript nor sound of {given.about.title!r}")
-        words, language = self._heard(given.sound, number, sound_hash)
-        if not words:
-            raise UsageError(f"no speech was found in {given.sound}")
-        reading = Reading(tuple(words), Timing.WORD, origin=Origin.MACHINE, language=language)
-        return Transcript(
-            reading.words, segmented(reading.words, reading.timing), reading.timing, reading.origin, reading.language
-        )
+    def _sound(self, known: Episode) -> Path:
+        """The episode's sound on this machine; fetched next to the library where the user named a feed."""
+        audio = known.about.audio
+        if (found := _local(audio)) is not None:
+            return found
+        if not is_address(audio):
+            raise UsageError(f"there is neither a transcript nor sound of {known.about.title!r}")
+        name = hashlib.sha256(audio.encode()).hexdigest()[:24]
+        suffix = Path(httpx.URL(audio).path).suffix.lower()
+        target = self.store.path.parent / "sound" / f"{name}{suffix if suffix in SUFFIXES else '.mp3'}"
+        if not target.is_file():
+            self.progress.message(f"fetching {audio}")
+            content = fetch(audio, may_be_private=False, largest=LARGEST_SOUND, seconds=FETCH_SECONDS).content
+            target.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write_bytes(target, content)
+        return target
 
-    def _heard(self, sound: Path, number: int, sound_hash: str) -> tuple[list[Word], str]:
+    def _recognised(self, known: Episode, sound: Path | None) -> Transcript:
+        assert sound is not None
+        words, language = self._heard(sound, known.id)
+        if not words:
+            raise UsageError(f"no speech was found in {sound}")
+        return Transcript(tuple(words), segmented(words, Timing.WORD), Timing.WORD, Origin.MACHINE, language)
+
+    def _heard(self, sound: Path, number: int) -> tuple[list[Word], str]:
         """The words of a recogniser, piece by piece kept; with voices told apart where that is wanted."""
         from whetstone.episodes.hearing.recognise import Heard, hear
         from whetstone.episodes.hearing.sound import length
 
         wanted = self.settings
-        about = {"sound": sound_hash, "recogniser": wanted.recogniser, "language": wanted.language, "version": VERSION}
+        about = {"sound": _hash(sound), "recogniser": wanted.recogniser, "language": wanted.language, "version": VERSION}
         known: list[Heard] = []
         while (found := stages.recorded(self.store, number, f"hear/{len(known)}", about)) is not None:
             known.append(
@@ -226,7 +222,7 @@ class Listening:
             return doubtful
 
         spans = [[quote.first, quote.end] for quote in quotes]
-        inputs = {"sound": sound_hash, "spans": spans, "second": self.settings.second, "version": VERSION}
+        inputs = {"sound": _hash(sound), "spans": spans, "second": self.settings.second, "version": VERSION}
         doubtful = stages.done(self.store, number, "hear again", inputs, listen)
 
         def marked(quote: Quote) -> Quote:
@@ -334,6 +330,12 @@ class _StageMemory(MutableMapping[str, str]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _local(audio: str) -> Path | None:
+    """The file of an episode's sound where it lies on this machine."""
+    path = Path(audio) if audio and not is_address(audio) else None
+    return path if path is not None and path.is_file() else None
 
 
 def _quote(told: dict[str, Any]) -> Quote:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from whetstone.episodes.listening import Given, Listening, Made, Settings
-from whetstone.episodes.sources import givens_of, is_feed
+from whetstone.episodes import ingest
+from whetstone.episodes.content import About
+from whetstone.episodes.listening import Listening, Made, Settings
 from whetstone.episodes.store import Store, evidence
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.runs.progress import Progress
@@ -39,13 +40,6 @@ def listen(
     Of several, one that fails does not cost the others: it is told, and at the end WorkFailed says how many failed.
     Raises UsageError, before anything is written, for sources that cannot be read.
     """
-    givens = _givens(sources, episode, every)
-    if title:
-        if len(givens) != 1:
-            raise UsageError("--title is for a single episode")
-        from dataclasses import replace
-
-        givens = [replace(givens[0], about=replace(givens[0].about, title=title))]
     path = library or library_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,41 +49,54 @@ def listen(
     failed: list[str] = []
     with Store(path) as store:
         _add_evidence(store, evidence)
+        numbers = _taken(store, sources, progress, episode, every, title, failed)
         listening = Listening(store, settings, progress)
         listening.search.index()
-        for given, folder in zip(givens, _folders(givens, out), strict=True):
+        titles = [store.episode(number).about.title for number in numbers]
+        for number, name, folder in zip(numbers, titles, _folders(titles, out), strict=True):
             try:
-                made.append(listening.page(given, folder))
+                made.append(listening.page(number, folder))
             except (UsageError, WorkFailed) as failure:
-                if len(givens) == 1:
+                if len(numbers) == 1 and not failed:
                     raise
-                failed.append(f"{given.about.title}: {failure}")
+                failed.append(f"{name}: {failure}")
                 progress.message(f"left out: {failed[-1]}")
     if failed:
-        raise WorkFailed(f"{len(failed)} of {len(givens)} episodes could not be made, the first: {failed[0]}")
+        raise WorkFailed(f"{len(failed)} of {len(numbers)} episodes could not be made, the first: {failed[0]}")
     return made
 
 
-def _givens(sources: Sequence[str], episode: int, every: bool) -> list[Given]:
-    files: list[Path] = []
-    givens: list[Given] = []
+def _taken(
+    store: Store,
+    sources: Sequence[str],
+    progress: Progress,
+    episode: int,
+    every: bool,
+    title: str,
+    failed: list[str],
+) -> list[int]:
+    """The numbers of the episodes that the sources give, each once, in the sources' order."""
+    numbers: dict[int, None] = {}
     for source in sources:
-        if re.match(r"https?://", source, re.IGNORECASE) or is_feed(Path(source)):
-            from whetstone.episodes.subscribing import givens_of_feed
+        about = About(title) if title else None
+        only = None if every else episode
+        report = ingest.anything(store, str(Path(source).expanduser()) if "://" not in source else source, only=only, about=about)
+        for note in report.notes:
+            progress.message(note)
+        failed += report.failures
+        if not report.episodes and report.failures:
+            raise UsageError(report.failures[0])
+        numbers |= dict.fromkeys(report.episodes)
+    return list(numbers)
 
-            givens += givens_of_feed(source, episode, every)
-        else:
-            files.append(Path(source).expanduser())
-    return [*givens, *(givens_of(files) if files else [])]
 
-
-def _folders(givens: Sequence[Given], out: Path) -> list[Path]:
+def _folders(titles: Sequence[str], out: Path) -> list[Path]:
     """Where each page goes; equal titles get numbers."""
-    if len(givens) == 1:
+    if len(titles) == 1:
         return [out]
     folders: list[Path] = []
-    for given in givens:
-        plain = re.sub(r"[^\w]+", "-", given.about.title.casefold()).strip("-")[:60] or "episode"
+    for title in titles:
+        plain = re.sub(r"[^\w]+", "-", title.casefold()).strip("-")[:60] or "episode"
         name, number = plain, 2
         while out / name in folders:
             name, number = f"{plain}-{number}", number + 1
