@@ -63,8 +63,8 @@ def test_the_counts_are_what_happened() -> None:
     counts = content.counts
     assert counts.segments == counts.covered == len(transcript.segments)
     assert counts.lines_kept == len(content.paragraph) + len(content.summary) + len(content.takeaways)
-    assert counts.quotes_kept == len(content.quotes)
-    assert counts.quotes_proposed >= counts.lines_proposed >= counts.lines_kept
+    assert counts.quotes_kept == len(content.quotes) == counts.quotes_proposed
+    assert counts.lines_proposed == counts.lines_kept
     assert counts.seconds > 0 and counts.prompt_tokens == counts.answer_tokens == 0
 
 
@@ -121,7 +121,8 @@ def test_a_language_without_lists_of_words() -> None:
     ]
     content = content_without_model(ABOUT, transcript_of(turns))
     assert [entry.asked for entry in content.answered] == [1, 4]
-    assert any("Grundwasser" in line.text for line in content.paragraph)
+    shown = [line.text for line in content.paragraph] + [said(transcript_of(turns), quote) for quote in content.quotes]
+    assert any("Grundwasser" in text for text in shown)
 
 
 def test_the_publishers_chapters_are_taken_as_they_are() -> None:
@@ -217,3 +218,11 @@ def test_courtesies_and_what_nobody_answers_are_no_questions() -> None:
     ]  # fmt: skip
     transcript = transcript_of(turns)
     assert answered(Gate(transcript), questions(transcript), ()) == []
+
+
+def test_what_the_publisher_tells_of_the_episode_counts() -> None:
+    told = replace(ABOUT, description="Agnes Rourke, a skipper, and the charts that her grandfather kept")
+    content = content_without_model(told, conversation())
+    assert any("Agnes Rourke" in line.text for line in content.paragraph)
+    plain = content_without_model(ABOUT, conversation())
+    assert not any("Agnes Rourke" in line.text for line in plain.paragraph)

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from whetstone.episodes.chapters import chapters_of
 from whetstone.episodes.content import About, Answered, Chapter, Content, Counts, Line
-from whetstone.episodes.gate import Gate
+from whetstone.episodes.faithful import check_lines
+from whetstone.episodes.gate import Accepted, Gate
+from whetstone.episodes.lexicon import content
 from whetstone.episodes.normal import tokens
 from whetstone.episodes.passages import Passage, passages
 from whetstone.episodes.questions import answered, host, questions
@@ -31,6 +33,8 @@ TAKEAWAYS = 7
 QUOTES = 8
 QUESTIONS = 12
 _LONGEST_QUOTE = 45
+# how much more a passage counts whose words are all in the publisher's title and description
+_TOLD = 1.5
 # a host presents the guest, and then the matter, in the first part of an episode
 _OPENING_SHARE, _OPENING_WORDS = 0.2, 2500
 _PRESENTS_GUEST = re.compile(
@@ -85,48 +89,41 @@ def content_without_model(about: About, transcript: Transcript, chapters: Sequen
     left_out = adverts | housekeeping(transcript)
     stems_S = stems(transcript)
     vectors_SV = vectors(stems_S)
-    tried = list(passages(gate, asking, left_out))
-    desk = _desk(gate, [p for p in tried if p], vectors_SV, asking - left_out)
+    desk = _desk(about, gate, list(passages(gate, asking, left_out)), vectors_SV, asking - left_out)
     made = chapters or chapters_of(transcript, vectors_SV, gate.names, asking, left_out)
 
-    paragraph = _opening(desk)
+    presented = [passage for pattern in (_PRESENTS_GUEST, _PRESENTS_MATTER) for passage in _presented(desk, pattern)]
     quotes = desk.take(lambda c: _quotable(desk, c), QUOTES)
+    paragraph = [*presented, *desk.take(lambda c: _central(desk, c), PARAGRAPH_LINES - len(presented))]
     takeaways = desk.take(lambda c: _lesson(desk, c), TAKEAWAYS)
     summary = _by_chapter(desk, made)
     found = _best_answered(desk, answered(gate, asking, left_out))
-    lines = [*paragraph, *summary, *takeaways]
+    # what a page says without a model passes the same checks as what a model says
+    proposed = [[_line(gate, passage) for passage in part] for part in (paragraph, summary, takeaways)]
+    kept = [check_lines(lines, transcript, gate=gate)[0] for lines in proposed]
+    passed = [p.quote for p in quotes if isinstance(gate.words(p.quote.first, p.quote.end), Accepted)]
     counts = Counts(
-        quotes_proposed=len(tried),
-        quotes_kept=len(quotes),
-        lines_proposed=len(desk.candidates),
-        lines_kept=len(lines),
+        quotes_proposed=len(quotes),
+        quotes_kept=len(passed),
+        lines_proposed=sum(map(len, proposed)),
+        lines_kept=sum(map(len, kept)),
         segments=len(transcript.segments),
         covered=len(transcript.segments),
         seconds=time.perf_counter() - began,
     )
     return Content(
-        paragraph=tuple(_line(gate, passage) for passage in paragraph),
-        summary=tuple(_line(gate, passage) for passage in summary),
-        takeaways=tuple(_line(gate, passage) for passage in takeaways),
-        quotes=tuple(passage.quote for passage in quotes),
-        answered=tuple(found),
-        chapters=tuple(made),
-        counts=counts,
+        kept[0], kept[1], kept[2], quotes=tuple(passed), answered=tuple(found), chapters=tuple(made), counts=counts
     )
 
 
-def _desk(gate: Gate, candidates: list[Passage], vectors_SV: Vectors, asking: frozenset[int]) -> _Desk:
+def _desk(about: About, gate: Gate, candidates: list[Passage], vectors_SV: Vectors, asking: frozenset[int]) -> _Desk:
+    """Candidates with their centrality; what the publisher's title and description speak of counts more."""
     central_S = centrality(vectors_SV)
+    told = set(content(tokens(f"{about.title} {about.description}")))
     central_C = np.array([central_S[p.segments[0] : p.segments[-1] + 1].mean() for p in candidates])
+    central_C *= np.array([1 + _TOLD * len(told & set(p.stems)) / len(set(p.stems)) for p in candidates])
     vectors_CV = vectors([p.stems for p in candidates])
     return _Desk(gate, candidates, vectors_CV, vectors_SV, central_C, host(gate.transcript, asking))
-
-
-def _opening(desk: _Desk) -> list[Passage]:
-    """The paragraph: how the host presents the guest and the matter, where that is said, and the most central words."""
-    presented = [passage for pattern in (_PRESENTS_GUEST, _PRESENTS_MATTER) for passage in _presented(desk, pattern)]
-    central = desk.take(lambda c: _central(desk, c), PARAGRAPH_LINES - len(presented))
-    return [*presented, *central]
 
 
 def _presented(desk: _Desk, pattern: re.Pattern[str]) -> list[Passage]:
@@ -225,5 +222,5 @@ def _best_answered(desk: _Desk, found: list[Answered]) -> list[Answered]:
 
 def _line(gate: Gate, passage: Passage) -> Line:
     """The transcript's own words as a line; its first letter is a capital, filler before them is left out."""
-    text = gate.transcript.text(passage.quote.first, passage.quote.end)
+    text = gate.transcript.text(passage.quote.first, passage.quote.end).lstrip("-–— ")
     return Line(text[:1].upper() + text[1:], tuple(passage.segments))

@@ -63,9 +63,9 @@ class Passage:
     striking: float
 
 
-def passages(gate: Gate, asking: Collection[int], left_out: Collection[int]) -> Iterator[Passage | None]:
-    """Every run of up to three whole segments of one speaker that has enough content and passes the gate; None for a
-    run that the gate refused. None begins with filler or with `left_out` segments, none contains a question."""
+def passages(gate: Gate, asking: Collection[int], left_out: Collection[int]) -> Iterator[Passage]:
+    """Every run of up to three whole segments of one speaker that has enough content and passes the gate. None
+    begins with filler, none contains a question or a segment of `left_out`."""
     transcript = gate.transcript
     barred = set(asking) | set(left_out)
     punctuated = _punctuated(transcript)
@@ -83,7 +83,6 @@ def passages(gate: Gate, asking: Collection[int], left_out: Collection[int]) -> 
                 continue
             result = gate.words(first, segment.end)
             if not isinstance(result, Accepted):
-                yield None
                 continue
             text = " ".join(t for word in transcript.words[first : segment.end] for t in tokens(word.text))
             alone = _stands_alone(transcript, result.quote, punctuated)
@@ -113,7 +112,9 @@ def _merit(transcript: Transcript, quote: Quote, text: str, stems: tuple[str, ..
     count = quote.end - quote.first
     dense = min(1.0, len(stems) / (0.42 * count))
     length = math.exp(-((math.log(count) - math.log(24)) ** 2) / 0.9)
-    halting = len(_SPOKEN.findall(text)) + sum(token in HESITATION for token in text.split())
+    written = [word.text for word in transcript.words[quote.first : quote.end]]
+    broken = sum(word.endswith(("-", "--", "–", "—")) or word[0] in "[(" for word in written)
+    halting = len(_SPOKEN.findall(text)) + sum(token in HESITATION for token in text.split()) + broken
     fluent = 1 / (1 + 0.6 * halting)
     # every "it" and "that" asks for something that is not on the page
     pointing = sum(token in POINTING for token in text.split()) / count

@@ -33,6 +33,7 @@ _INVERTED = re.compile(
     rf"|happens)\b|what's|how's|where's|who's|{_AUX} (?:i|you|he|she|we|they|there|it|this|that|these|people"
     rf"|anyone|anybody)\b|(?:can|could|would|will) you)"
 )
+_CHECKS = re.compile(r"\b(?:right|you know|okay|ok|yeah|correct|huh|see|no)$")
 _TAG = re.compile(r"\b\w+n't (?:i|you|he|she|it|we|they|there)$")
 # courtesies and checks that nobody wants to read answered
 _SOCIAL = re.compile(
@@ -84,11 +85,20 @@ def opening(transcript: Transcript, first: int, end: int, words: Collection[str]
         phrase = " ".join(found + following)
         if phrase in {"you know", "i mean", "of course"} and transcript.words[at + 1].text[-1:] == ",":
             at += 2
-        elif not found or (found[0] in words and (found[0] in HESITATION or _set_apart(transcript, at))):
+        elif (
+            not found
+            or _direction(transcript.words[at].text)
+            or (found[0] in words and (found[0] in HESITATION or _set_apart(transcript, at)))
+        ):
             at += 1
         else:
             return at
     return first
+
+
+def _direction(word: str) -> bool:
+    """Whether it is a stage direction of one word: [laughs]."""
+    return word[:1] in "[(" and word.rstrip(".,:;")[-1:] in "])"
 
 
 def _set_apart(transcript: Transcript, word: int) -> bool:
@@ -130,16 +140,16 @@ def _question(transcript: Transcript, segment: int) -> str:
     place = transcript.segments[segment]
     first = opening(transcript, place.first, place.end)
     line = " ".join(t for word in transcript.words[first : place.end] for t in tokens(word.text))
-    if _SOCIAL.match(line):
+    # "You were there, right?" checks; "what else?" says nothing of what is asked
+    if _SOCIAL.match(line) or (_CHECKS.search(line) and not _INVERTED.match(line)) or not content(line.split()):
         return ""
     alone = len(set(content(line.split()))) >= 2 or (len(set(content(line.split()))) == 1 and place.end - first >= 7)
     before = transcript.segments[segment - 1] if segment else None
     if not alone and before and before.speaker == place.speaker and place.end - before.first <= _LONGEST_QUESTION:
-        first, alone = opening(transcript, before.first, before.end), True
-        line = " ".join(t for word in transcript.words[first : place.end] for t in tokens(word.text))
-    if place.end - first < FEWEST_WORDS or place.end - first > _LONGEST_QUESTION or not content(line.split()):
+        first = opening(transcript, before.first, before.end)
+    if not FEWEST_WORDS <= place.end - first <= _LONGEST_QUESTION:
         return ""
-    text = transcript.text(first, place.end)
+    text = transcript.text(first, place.end).lstrip("-–— ")
     return text[:1].upper() + text[1:]
 
 

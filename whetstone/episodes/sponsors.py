@@ -48,7 +48,8 @@ _HOUSE = re.compile(
     r"|(?:previous|past) episodes|learn more about the show|thank you so much|(?:pleasure|honor) to (?:be|have)"
     r"|(?:good|great|happy|excited|glad) to (?:be here|have you)|thanks for having|follow (?:us|me) on|tune in"
     r"|next (?:week s )?episode|enjoy this (?:episode|conversation)|hope you enjoy(?:ed)?|helps? other listeners"
-    r"|welcome (?:back )?to the (?:show|podcast)|before we (?:get|dive|jump)|give us a rating|hit that"
+    r"|\bwelcome (?:back )?to\b|before we (?:get|dive|jump)|give us a rating|hit that|hit us up"
+    r"|you can (?:find|reach|follow) (?:me|us|him|her|them)"
 )
 # sentences without a sign of it that an advertisement may have before a weak and before a strong one
 _NEAR, _FAR = 3, 14
