@@ -221,8 +221,11 @@ def test_courtesies_and_what_nobody_answers_are_no_questions() -> None:
 
 
 def test_what_the_publisher_tells_of_the_episode_counts() -> None:
-    told = replace(ABOUT, description="Agnes Rourke, a skipper, and the charts that her grandfather kept")
+    told = replace(
+        ABOUT,
+        description="Buy large batteries, keep gas plants on standby, or have power that arrives whatever happens",
+    )
     content = content_without_model(told, conversation())
-    assert any("Agnes Rourke" in line.text for line in content.paragraph)
+    assert any("gas plants on standby" in line.text for line in content.paragraph)
     plain = content_without_model(ABOUT, conversation())
-    assert not any("Agnes Rourke" in line.text for line in plain.paragraph)
+    assert not any("gas plants on standby" in line.text for line in plain.paragraph)

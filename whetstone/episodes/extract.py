@@ -34,7 +34,7 @@ QUOTES = 8
 QUESTIONS = 12
 _LONGEST_QUOTE = 45
 # how much more a passage counts whose words are all in the publisher's title and description
-_TOLD = 1.5
+_TOLD = 3.0
 # a host presents the guest, and then the matter, in the first part of an episode
 _OPENING_SHARE, _OPENING_WORDS = 0.2, 2500
 _PRESENTS_GUEST = re.compile(
