@@ -37,11 +37,13 @@ class Oracle:
             for index, word in enumerate(transcript.words)
             for plain in plain_words(word.text)
         ]
+        self._text = transcript.text(0, len(transcript.words))
         self._times = [(word.start, word.end) for word in transcript.words]
 
     def true(self, proposal: Proposal) -> bool:
         """Whether somewhere one person says exactly these words, whole and without a break of three seconds."""
-        if re.search(r"…|\.\.|\[|\]|\. \.", proposal.text):
+        # an ellipsis or a bracket is true only where the transcript has that very one
+        if re.search(r"…|\.\.|\[|\]|\. \.", proposal.text) and proposal.text not in self._text:
             return False
         sought = [plain for word in proposal.text.split() for plain in plain_words(word)]
         for start in range(len(self._said) - len(sought) + 1):

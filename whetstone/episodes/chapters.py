@@ -34,7 +34,9 @@ def chapters_of(
 ) -> tuple[Chapter, ...]:
     """The chapters of a conversation. `questions`: the segments that ask; a border prefers one. `left_out`: segments
     (advertisements) whose words make no title."""
-    borders = [0, *_borders(transcript, vectors_SV, questions)] if transcript.segments else []
+    if not transcript.segments:
+        return ()
+    borders = [0, *_borders(transcript, vectors_SV, questions)]
     spans = list(zip(borders, [*borders[1:], len(transcript.segments)], strict=True))
     phrases = [_phrases(transcript, range(first, end), names, left_out) for first, end in spans]
     spread = Counter(key for found in phrases for key in found)
@@ -48,9 +50,9 @@ def _borders(transcript: Transcript, vectors_SV: Vectors, questions: Collection[
     total = len(transcript.words)
     wanted = min(_MOST, round(total / WORDS_A_CHAPTER)) - 1
     depth = _depths(transcript, vectors_SV)
-    candidates = [
-        s.id for s in segments[1:] if _FEWEST_WORDS <= s.first <= total - _FEWEST_WORDS and _may_open(transcript, s.id)
-    ]
+    inside = [s for s in segments[1:] if _FEWEST_WORDS <= s.first <= total - _FEWEST_WORDS]
+    openings = _openings(transcript)
+    candidates = [s.id for s in inside if s.id in openings]
     if wanted < 1 or not candidates:
         return []
     lowest = float(np.mean(depth))
@@ -66,12 +68,11 @@ def _borders(transcript: Transcript, vectors_SV: Vectors, questions: Collection[
     return sorted(chosen)
 
 
-def _may_open(transcript: Transcript, segment: int) -> bool:
-    """A turn where people are named, else a paragraph, else any segment."""
+def _openings(transcript: Transcript) -> set[int]:
+    """Where a chapter may begin: with a turn where people are named, else with a paragraph, else anywhere."""
     segments = transcript.segments
-    if len({s.speaker for s in segments}) > 1:
-        return segments[segment].speaker != segments[segment - 1].speaker
-    return segments[segment].paragraph or not any(s.paragraph for s in segments[1:])
+    turns = {s.id for s in segments[1:] if s.speaker != segments[s.id - 1].speaker}
+    return turns or {s.id for s in segments[1:] if s.paragraph} or {s.id for s in segments[1:]}
 
 
 def _asks_soon(transcript: Transcript, segment: int, questions: Collection[int]) -> bool:
@@ -98,7 +99,8 @@ def _depths(transcript: Transcript, vectors_SV: Vectors) -> NDArray[np.float64]:
         * np.asarray(after_SV.multiply(after_SV).sum(axis=1)).ravel()
     )
     likeness = np.divide(together, norms, out=np.zeros(len(firsts)), where=norms > 1e-9)
-    likeness[:1] = likeness[1:2]
+    if len(firsts) > 1:
+        likeness[0] = likeness[1]
     smooth = np.convolve(np.pad(likeness, 1, mode="edge"), np.ones(3) / 3, mode="valid")
     return np.array([_peak(smooth[: gap + 1][::-1]) + _peak(smooth[gap:]) for gap in gaps])
 
@@ -125,6 +127,7 @@ def _phrases(
     transcript: Transcript, segments: Iterable[int], names: Names, left_out: Collection[int]
 ) -> dict[tuple[str, ...], tuple[float, str]]:
     """The phrases of a chapter by their stems: how often, with a name's weight, and as they are written."""
+    people = {token for segment in transcript.segments for token in tokens(segment.speaker)}
     found: Counter[tuple[str, ...]] = Counter()
     written: dict[tuple[str, ...], str] = {}
     for segment in segments:
@@ -136,6 +139,9 @@ def _phrases(
                 for at in range(len(run) - size + 1):
                     words = run[at : at + size]
                     if tokens(words[-1])[0].endswith(_ENDINGS):
+                        continue
+                    # who speaks says nothing of what about
+                    if any(tokens(word)[0] in people for word in words):
                         continue
                     key = tuple(stem(tokens(word)[0]) for word in words)
                     named = all(capital(word) and names.known(tokens(word)[0]) for word in words)

@@ -8,28 +8,33 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whetstone.episodes.chapters import chapters_of
 from whetstone.episodes.content import About, Answered, Chapter, Content, Counts, Line
-from whetstone.episodes.gate import Gate
+from whetstone.episodes.faithful import check_lines
+from whetstone.episodes.gate import Accepted, Gate
+from whetstone.episodes.lexicon import content
 from whetstone.episodes.normal import tokens
-from whetstone.episodes.passages import Passage, passages, stands_alone
+from whetstone.episodes.passages import Passage, passages
 from whetstone.episodes.questions import answered, host, questions
 from whetstone.episodes.ranking import Vectors, centrality, choose, stems, vectors
 from whetstone.episodes.sponsors import housekeeping, sponsored
 from whetstone.episodes.transcript import Transcript
 
-PARAGRAPH_LINES = 4
+PARAGRAPH_LINES = 6
 SUMMARY_LINES = 14
 TAKEAWAYS = 7
 QUOTES = 8
 QUESTIONS = 12
 _LONGEST_QUOTE = 45
+# how much more a passage counts whose words are all in the publisher's title and description
+_TOLD = 3.0
 # a host presents the guest, and then the matter, in the first part of an episode
 _OPENING_SHARE, _OPENING_WORDS = 0.2, 2500
 _PRESENTS_GUEST = re.compile(
@@ -49,6 +54,7 @@ class _Desk:
     gate: Gate
     candidates: list[Passage]
     vectors_CV: Vectors
+    vectors_SV: Vectors
     central_C: NDArray[np.float64]
     host: str
     used: set[int] = field(default_factory=set)
@@ -83,73 +89,66 @@ def content_without_model(about: About, transcript: Transcript, chapters: Sequen
     left_out = adverts | housekeeping(transcript)
     stems_S = stems(transcript)
     vectors_SV = vectors(stems_S)
-    tried = list(passages(gate, asking, left_out))
-    desk = _desk(gate, [p for p in tried if p], centrality(vectors_SV), asking, left_out)
+    desk = _desk(about, gate, list(passages(gate, asking, left_out)), vectors_SV, asking - left_out)
     made = chapters or chapters_of(transcript, vectors_SV, gate.names, asking, left_out)
 
-    paragraph = _opening(desk)
+    presented = [passage for pattern in (_PRESENTS_GUEST, _PRESENTS_MATTER) for passage in _presented(desk, pattern)]
     quotes = desk.take(lambda c: _quotable(desk, c), QUOTES)
+    paragraph = [*presented, *desk.take(lambda c: _central(desk, c), PARAGRAPH_LINES - len(presented))]
     takeaways = desk.take(lambda c: _lesson(desk, c), TAKEAWAYS)
     summary = _by_chapter(desk, made)
     found = _best_answered(desk, answered(gate, asking, left_out))
-    lines = [*paragraph, *summary, *takeaways]
+    # what a page says without a model passes the same checks as what a model says
+    proposed = [[_line(gate, passage) for passage in part] for part in (paragraph, summary, takeaways)]
+    kept = [check_lines(lines, transcript, gate=gate)[0] for lines in proposed]
+    passed = [p.quote for p in quotes if isinstance(gate.words(p.quote.first, p.quote.end), Accepted)]
     counts = Counts(
-        quotes_proposed=len(tried),
-        quotes_kept=len(quotes),
-        lines_proposed=len(desk.candidates),
-        lines_kept=len(lines),
+        quotes_proposed=len(quotes),
+        quotes_kept=len(passed),
+        lines_proposed=sum(map(len, proposed)),
+        lines_kept=sum(map(len, kept)),
         segments=len(transcript.segments),
         covered=len(transcript.segments),
         seconds=time.perf_counter() - began,
     )
     return Content(
-        paragraph=tuple(_line(gate, passage) for passage in paragraph),
-        summary=tuple(_line(gate, passage) for passage in summary),
-        takeaways=tuple(_line(gate, passage) for passage in takeaways),
-        quotes=tuple(passage.quote for passage in quotes),
-        answered=tuple(found),
-        chapters=tuple(made),
-        counts=counts,
+        kept[0], kept[1], kept[2], quotes=tuple(passed), answered=tuple(found), chapters=tuple(made), counts=counts
     )
 
 
-def _desk(
-    gate: Gate,
-    candidates: list[Passage],
-    central_S: NDArray[np.float64],
-    asking: Iterable[int],
-    left_out: Iterable[int],
-) -> _Desk:
-    asking, left_out = frozenset(asking), frozenset(left_out)
-    central = [float(np.mean([central_S[s] for s in p.segments])) for p in candidates]
+def _desk(about: About, gate: Gate, candidates: list[Passage], vectors_SV: Vectors, asking: frozenset[int]) -> _Desk:
+    """Candidates with their centrality; what the publisher's title and description speak of counts more."""
+    central_S = centrality(vectors_SV)
+    told = set(content(tokens(f"{about.title} {about.description}")))
+    central_C = np.array([central_S[p.segments[0] : p.segments[-1] + 1].mean() for p in candidates])
+    central_C *= np.array([1 + _TOLD * len(told & set(p.stems)) / len(set(p.stems)) for p in candidates])
     vectors_CV = vectors([p.stems for p in candidates])
-    return _Desk(gate, candidates, vectors_CV, np.array(central), host(gate.transcript, asking - left_out))
+    return _Desk(gate, candidates, vectors_CV, vectors_SV, central_C, host(gate.transcript, asking))
 
 
-def _opening(desk: _Desk) -> list[Passage]:
-    """The paragraph: how the host presents the guest and the matter, where that is said, and the most central words."""
-    presented = [p for pattern in (_PRESENTS_GUEST, _PRESENTS_MATTER) if (p := _presented(desk, pattern))]
-    central = desk.take(lambda c: _central(desk, c), PARAGRAPH_LINES - len(presented))
-    return sorted([*presented, *central], key=lambda passage: passage.quote.first)
-
-
-def _presented(desk: _Desk, pattern: re.Pattern[str]) -> Passage | None:
-    """The longest passage from the first sentence on in which the host presents something; None where nobody does."""
+def _presented(desk: _Desk, pattern: re.Pattern[str]) -> list[Passage]:
+    """The host's words from the first sentence on that presents something, in two passages at most, each as long as it
+    may be; none where nobody presents anything."""
     transcript = desk.gate.transcript
     limit = min(_OPENING_WORDS, _OPENING_SHARE * len(transcript.words))
-    found: list[Passage] = []
+    longest: dict[int, Passage] = {}
     for passage in desk.candidates:
-        if passage.quote.first > limit or (found and passage.segments[0] != found[0].segments[0]):
-            break
-        by_host = not desk.host or passage.quote.speaker == desk.host
-        if by_host and not desk.used.intersection(passage.segments):
-            # candidates from one sentence on follow each other, shortest first; their first sentence must match
-            if found or pattern.search(" ".join(tokens(transcript.segment_text(passage.segments[0])))):
-                found.append(passage)
-    if found:
-        desk.used.update(found[-1].segments)
-        return found[-1]
-    return None
+        # candidates from one sentence on follow each other, shortest first
+        if (not desk.host or passage.quote.speaker == desk.host) and not desk.used.intersection(passage.segments):
+            longest[passage.segments[0]] = passage
+    begins = (
+        first
+        for first, passage in longest.items()
+        if passage.quote.first <= limit and pattern.search(" ".join(tokens(transcript.segment_text(first))))
+    )
+    found: list[Passage] = []
+    at = next(begins, None)
+    while at in longest and len(found) < 2:
+        found.append(longest[at])
+        at = longest[at].segments[-1] + 1
+    for passage in found:
+        desk.used.update(passage.segments)
+    return found
 
 
 def _by_chapter(desk: _Desk, chapters: Sequence[Chapter]) -> list[Passage]:
@@ -160,18 +159,30 @@ def _by_chapter(desk: _Desk, chapters: Sequence[Chapter]) -> list[Passage]:
         firsts = [0, *firsts]
     borders = [*firsts, len(transcript.segments)]
     found: list[Passage] = []
-    for begin, end in zip(borders, borders[1:], strict=False):
+    for begin, end in pairwise(borders):
         if begin >= end:
             continue
         words = transcript.segments[end - 1].end - transcript.segments[begin].first
         count = max(1, round(SUMMARY_LINES * words / max(1, len(transcript.words))))
 
-        def inside(c: int, begin: int = begin, end: int = end) -> float:
-            segments = desk.candidates[c].segments
-            return _central(desk, c) if begin <= segments[0] and segments[-1] < end else 0.0
-
-        found += desk.take(inside, count)
+        found += desk.take(_inside(desk, begin, end), count)
     return found
+
+
+def _inside(desk: _Desk, begin: int, end: int) -> Callable[[int], float]:
+    """A score for passages from segments `begin` to `end` (not included): central, and near to what this part is about;
+    0 for others."""
+    about_V = np.asarray(desk.vectors_SV[begin:end].sum(axis=0)).ravel()
+    about_V /= np.linalg.norm(about_V) or 1.0
+    near_S = desk.vectors_SV @ about_V
+
+    def score(c: int) -> float:
+        segments = desk.candidates[c].segments
+        if not (begin <= segments[0] and segments[-1] < end):
+            return 0.0
+        return _central(desk, c) * (0.3 + float(near_S[segments[0] : segments[-1] + 1].mean()))
+
+    return score
 
 
 def _central(desk: _Desk, c: int) -> float:
@@ -181,7 +192,7 @@ def _central(desk: _Desk, c: int) -> float:
 
 def _lesson(desk: _Desk, c: int) -> float:
     passage = desk.candidates[c]
-    if not stands_alone(desk.gate.transcript, passage.quote):
+    if not passage.alone:
         return 0.0
     return float(desk.central_C[c]) ** 0.5 * passage.merit * passage.lesson * desk.guest(passage)
 
@@ -189,7 +200,7 @@ def _lesson(desk: _Desk, c: int) -> float:
 def _quotable(desk: _Desk, c: int) -> float:
     passage = desk.candidates[c]
     short = passage.quote.end - passage.quote.first <= _LONGEST_QUOTE
-    if not short or not stands_alone(desk.gate.transcript, passage.quote):
+    if not short or not passage.alone:
         return 0.0
     return float(desk.central_C[c]) ** 0.3 * passage.merit * (0.2 + passage.striking) * desk.guest(passage)
 
@@ -211,5 +222,5 @@ def _best_answered(desk: _Desk, found: list[Answered]) -> list[Answered]:
 
 def _line(gate: Gate, passage: Passage) -> Line:
     """The transcript's own words as a line; its first letter is a capital, filler before them is left out."""
-    text = gate.transcript.text(passage.quote.first, passage.quote.end)
+    text = gate.transcript.text(passage.quote.first, passage.quote.end).lstrip("-–— ")
     return Line(text[:1].upper() + text[1:], tuple(passage.segments))

@@ -128,27 +128,25 @@ def missing_name(text: str, evidence: str, gate: Gate) -> str:
 
 
 def turned_round(text: str, sentences: Sequence[str]) -> str:
-    """The word that is denied in `text` and not in the sentence that it is about, or the other way round; "" if the
-    matter is not the same or nothing is turned. One of several ways to say "not" ("fails to") is not read."""
+    """The word that is denied in `text` and nowhere in the sentences, or in all of them and not in `text`; "" if there
+    is none or no sentence has most of the matter. One of several ways to say "not" ("fails to") is not read."""
     line = tokens(text)
     stems = set(content(line))
-    matter = [s for s in map(tokens, sentences) if stems and len(stems & set(content(s))) / len(stems) >= _SAME_MATTER]
-    if not matter:
-        return ""
-    denied_here, negated_here = _denied(line), any(map(negates, line))
-    said = [set(content(sentence)) for sentence in matter]
-    denied = [_denied(sentence) for sentence in matter]
+    said = [set(content(tokens(sentence))) for sentence in sentences]
+    same = [bool(stems) and len(stems & there) / len(stems) >= _SAME_MATTER for there in said]
+    denied = [_denied(tokens(sentence)) for sentence in sentences]
+    denied_here, denies = _denied(line), any(map(negates, line))
     for word in sorted(stems):
-        places = [index for index, stems_there in enumerate(said) if word in stems_there]
-        if not places:
+        places = [index for index, there in enumerate(said) if word in there]
+        if not any(same[index] for index in places):
             continue
-        always = all(word in denied[index] for index in places)
-        never = not any(word in denied[index] for index in places)
-        silent = not any(negates(token) for index in places for token in matter[index])
-        if always and word not in denied_here and not negated_here:
+        if not denies and all(word in denied[index] for index in places):
             return word
-        if never and word in denied_here and (silent or (len(denied_here) == 1 and _affirmed(word, matter))):
-            return word
+        if word in denied_here and not any(word in denied[index] for index in places):
+            matter = [tokens(sentences[index]) for index in places]
+            silent = not any(negates(token) for sentence in matter for token in sentence)
+            if silent or (len(denied_here) == 1 and _affirmed(word, matter)):
+                return word
     return ""
 
 

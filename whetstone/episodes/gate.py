@@ -8,7 +8,7 @@ transcript's own words from there, never the proposal's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -256,8 +256,3 @@ class Gate:
         while last + 1 < len(segments) and segments[last + 1].speaker == segments[segment].speaker:
             last += 1
         return last
-
-
-def refusals(results: Iterable[Accepted | Refused]) -> dict[str, int]:
-    """How often each reason was given, for the log."""
-    return dict(Counter(str(result.reason) for result in results if isinstance(result, Refused)))

@@ -38,7 +38,7 @@ STOP = _words("""
     point part place end matter hello hi hey welcome
 """)
 FILLER = _words("""
-    um uh uhm umm er erm ah hmm mm mhm mmm hm oh yeah yep yes no okay ok right well so and but like sure exactly
+    um uh uhm umm er erm ah hmm mm mhm mmm hm oh yeah okay ok right well so and but like sure exactly
     absolutely totally now look listen honestly obviously basically actually anyway ha
 """)
 HESITATION = _words("""

@@ -11,6 +11,7 @@ from difflib import SequenceMatcher
 _COMMON = 400
 _CANDIDATES = 4
 _LONGEST = 400
+_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Nearest:
     differences: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        shown = [f'"{here}" became "{there}"' for here, there in self.differences[:4]]
-        return "; ".join(shown) + ("; and more" if len(self.differences) > 4 else "")
+        shown = [f'"{here}" became "{there}"' for here, there in self.differences[:_SHOWN]]
+        return "; ".join(shown) + ("; and more" if len(self.differences) > _SHOWN else "")
 
 
 def nearest(

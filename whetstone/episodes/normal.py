@@ -57,7 +57,10 @@ def normal(words: Sequence[str]) -> Normal:
 
 def tokens(text: str) -> tuple[str, ...]:
     """The tokens of a text in normal form."""
-    return normal(text.split()).tokens
+    found: list[str] = []
+    for word in text.split():
+        found += _one(word)[0]
+    return tuple(found)
 
 
 @lru_cache(maxsize=1 << 16)

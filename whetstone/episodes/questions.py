@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from whetstone.episodes.content import Answered, Quote
 from whetstone.episodes.gate import Accepted, Gate
@@ -13,11 +13,12 @@ from whetstone.episodes.normal import tokens
 from whetstone.episodes.transcript import Transcript
 
 FEWEST_WORDS = 4
+_FEWEST_INVERTED = 3
 LONGEST_ANSWER = 90  # words
 _LONGEST_QUESTION = 45
 _SHORTEST_ANSWER = 8
-# who asks may be interrupted by so many words ("Mm-hm.") before the answer begins
-_INTERJECTION = 4
+# who asks may add a sentence of so many words ("I mean the animals.") before the answer begins
+_ASIDE = 12
 _WH = r"(?:what|why|how|who|whom|whose|which|where|when)"
 _AUX = (
     r"(?:is|are|was|were|am|do|does|did|have|has|had|can|could|will|would|should|shall|may|might|isn't|aren't|wasn't|weren't"
@@ -26,15 +27,19 @@ _AUX = (
 _PRONOUN = (
     r"(?:i|you|he|she|it|we|they|there|this|that|these|those|people|anyone|anybody|your|his|her|its|our|their|the|a)"
 )
+# a question without its mark: by its word order; "what I think is", "when we were", "how it works" only tell
 _INVERTED = re.compile(
-    rf"^(?:{_WH}(?: \w+){{0,2}}? {_AUX}(?: not)? {_PRONOUN}|{_WH} (?:is|are|was|were|about|made|makes|happened|happens)\b"
-    rf"|what's|how's|where's|who's|{_AUX} (?:i|you|he|she|we|they|there|it|this|that|these|people|anyone|anybody)\b"
-    rf"|(?:can|could|would|will) you)"
+    rf"^(?:{_WH}(?: \w+){{0,2}}? {_AUX}(?: not)? {_PRONOUN}|{_WH} (?:is|are|was|were|about|made|makes|went|happened"
+    rf"|happens)\b|what's|how's|where's|who's|{_AUX} (?:i|you|he|she|we|they|there|it|this|that|these|people"
+    rf"|anyone|anybody)\b|(?:can|could|would|will) you)"
 )
-# "what I think is", "when we were", "how it works" tell; so do "is that" clauses that a speaker goes on with
+_CHECKS = re.compile(r"\b(?:right|you know|okay|ok|yeah|correct|huh|see|no)$")
+_TAG = re.compile(r"\b\w+n't (?:i|you|he|she|it|we|they|there)$")
+# courtesies and checks that nobody wants to read answered
 _SOCIAL = re.compile(
-    r"^(?:how are you|how's it going|how are things|how have you been|are you (?:ready|there)|you know|right|does that make sense"
-    r"|do you know what i mean|isn't it|can you hear|what's up|shall we|sound good|make sense|is that fair|you know what i mean)"
+    r"^(?:how are you|how's it going|how are things|how have you been|are you (?:ready|there)|you know|right"
+    r"|does that make sense|do you know what i mean|isn't it|can you hear|what's up|shall we|sound good"
+    r"|make sense|is that fair|you know what i mean)"
 )
 
 
@@ -54,7 +59,7 @@ def answered(gate: Gate, asking: Collection[int], left_out: Collection[int]) -> 
         # of several questions in one breath the last is the one that is answered
         if asked <= ends or _again(gate.transcript, asked, asking):
             continue
-        text = _question(gate.transcript, asked, asking)
+        text = _question(gate.transcript, asked)
         quote = _answer(gate, asked, asking, left_out) if text else None
         if quote:
             found.append(Answered(text, asked, quote))
@@ -80,11 +85,20 @@ def opening(transcript: Transcript, first: int, end: int, words: Collection[str]
         phrase = " ".join(found + following)
         if phrase in {"you know", "i mean", "of course"} and transcript.words[at + 1].text[-1:] == ",":
             at += 2
-        elif not found or (found[0] in words and (found[0] in HESITATION or _set_apart(transcript, at))):
+        elif (
+            not found
+            or _direction(transcript.words[at].text)
+            or (found[0] in words and (found[0] in HESITATION or _set_apart(transcript, at)))
+        ):
             at += 1
         else:
             return at
     return first
+
+
+def _direction(word: str) -> bool:
+    """Whether it is a stage direction of one word: [laughs]."""
+    return word[:1] in "[(" and word.rstrip(".,:;")[-1:] in "])"
 
 
 def _set_apart(transcript: Transcript, word: int) -> bool:
@@ -103,7 +117,8 @@ def _asks(transcript: Transcript, segment: int, marked: bool) -> bool:
     line = [t for word in transcript.words[first : place.end] for t in tokens(word.text)]
     while line and line[0] in FILLER:
         line = line[1:]
-    return len(line) >= FEWEST_WORDS and bool(_INVERTED.match(" ".join(line)))
+    said = " ".join(line)
+    return len(line) >= _FEWEST_INVERTED and bool(_INVERTED.match(said) or _TAG.search(said))
 
 
 def _again(transcript: Transcript, segment: int, asking: Collection[int]) -> bool:
@@ -119,22 +134,22 @@ def _again(transcript: Transcript, segment: int, asking: Collection[int]) -> boo
     return False
 
 
-def _question(transcript: Transcript, segment: int, asking: Collection[int]) -> str:
+def _question(transcript: Transcript, segment: int) -> str:
     """The question's own text, filler before it left out; with the sentence before it where it does not say alone what
     it is about. "" for greetings and what is no question at all ("Right?")."""
     place = transcript.segments[segment]
     first = opening(transcript, place.first, place.end)
     line = " ".join(t for word in transcript.words[first : place.end] for t in tokens(word.text))
-    if _SOCIAL.match(line):
+    # "You were there, right?" checks; "what else?" says nothing of what is asked
+    if _SOCIAL.match(line) or (_CHECKS.search(line) and not _INVERTED.match(line)) or not content(line.split()):
         return ""
     alone = len(set(content(line.split()))) >= 2 or (len(set(content(line.split()))) == 1 and place.end - first >= 7)
     before = transcript.segments[segment - 1] if segment else None
     if not alone and before and before.speaker == place.speaker and place.end - before.first <= _LONGEST_QUESTION:
-        first, alone = opening(transcript, before.first, before.end), True
-        line = " ".join(t for word in transcript.words[first : place.end] for t in tokens(word.text))
-    if place.end - first < FEWEST_WORDS or place.end - first > _LONGEST_QUESTION or not content(line.split()):
+        first = opening(transcript, before.first, before.end)
+    if not FEWEST_WORDS <= place.end - first <= _LONGEST_QUESTION:
         return ""
-    text = transcript.text(first, place.end)
+    text = transcript.text(first, place.end).lstrip("-–— ")
     return text[:1].upper() + text[1:]
 
 
@@ -150,7 +165,9 @@ def _answer(gate: Gate, asked: int, asking: Collection[int], left_out: Collectio
     for segment in segments[start:]:
         if segment.speaker != segments[start].speaker or segment.id in left_out:
             break
-        if segment.id in asking and segment.id > start:
+        # where nobody is named a new paragraph may be somebody else's
+        other = segment.id in asking or (segment.paragraph and not segment.speaker)
+        if other and segment.id > start:
             break
         if segment.end - first > LONGEST_ANSWER and best:
             break
@@ -166,23 +183,11 @@ def _first_reply(transcript: Transcript, asked: int) -> int | None:
     if asked + 1 >= len(segments):
         return None
     asker = segments[asked].speaker
-    if not asker or len({s.speaker for s in segments}) == 1:
+    if not asker:
         return asked + 1
     for following in segments[asked + 1 : asked + 4]:
         if following.speaker != asker:
             return following.id
-        # the asker may add a few words ("I mean the animals"), not a speech
-        if following.end - following.first > 2 * _INTERJECTION + 4:
+        if following.end - following.first > _ASIDE:
             return None
     return None
-
-
-def turns(transcript: Transcript) -> Iterator[range]:
-    """The segments of each turn, in order."""
-    begin = 0
-    for segment in transcript.segments[1:]:
-        if segment.speaker != transcript.segments[begin].speaker:
-            yield range(begin, segment.id)
-            begin = segment.id
-    if transcript.segments:
-        yield range(begin, len(transcript.segments))

@@ -36,7 +36,7 @@ def stems(transcript: Transcript) -> list[list[str]]:
 
 def vectors(stems_S: Sequence[Sequence[str]]) -> Vectors:
     """TF-IDF vectors of length 1 (or 0 where there is nothing), one row [S, V] for each list of stems."""
-    found = Counter(stem for stems in stems_S for stem in set(stems))
+    found = Counter(stem for stems in stems_S for stem in dict.fromkeys(stems))
     count = len(stems_S)
     limit = _EVERYWHERE * count if count >= _FEWEST_SEGMENTS else count
     column = {stem: index for index, stem in enumerate(s for s, n in found.items() if n <= limit)}

@@ -67,7 +67,9 @@ def _problem(shown: _Shown, gate: Gate) -> str:
         return f"is not a quote: {placed.reason} (words {first} to {end})"
     if shown.text != " ".join(gate.transcript.text(first, end).split()):
         found = gate.check(shown.text)
-        return str(found) if not isinstance(found, Accepted) else f"is not what words {first} to {end} say"
+        if isinstance(found, Accepted):
+            return f"is not what words {first} to {end} say"
+        return f"is {found.reason}" + (f" ({found.nearest})" if found.nearest else "")
     names = [" ".join(name.split()) for name in shown.speakers]
     expected = [" ".join(placed.quote.speaker.split())] if placed.quote.speaker else []
     if names != expected:

@@ -19,14 +19,18 @@ _OPENS = re.compile(
 )
 # what only an advertisement says; it may come some sentences after the one before
 _SELLS = re.compile(
-    r"at checkout|free (?:trial|month|shipping|account|plan|demo)|for free (?:at|today)|(?:get started|try it|sign up|book a demo)"
-    r"|our sponsor|promo|percent off|trusted by|(?:learn more|check (?:it|them) out|more information) at"
-    r"|terms and conditions"
+    r"at checkout|free (?:trial|month|shipping|account|plan|demo)|for free (?:at|today)|(?:get started|try it"
+    r"|sign up|book a demo)|our sponsor|promo|percent off|trusted by|(?:learn more|check (?:it|them) out"
+    r"|more information) at|terms and conditions"
 )
 # an address that somebody reads out, or is told to go to
 _ADDRESS = re.compile(
     r"\b[\w-]+\.(?:com|io|org|co|ai|dev|app|net|example)(?:/\w| slash )|\bdot (?:com|org|io|co|ai)\b|\bslash \w+"
     r"|\b(?:at|to|visit|that's|that’s) [\w-]+\.(?:com|io|org|co|ai|dev|app|net|example)\b"
+)
+_SENDS = re.compile(
+    r"\b(?:go to|head to|head over to|visit|sign up at|try it at|free at) [\w-]+(?:\.| dot )(?:com|io|org|co|ai"
+    r"|dev|app)\b"
 )
 # what lets one go on from sentence to sentence
 _GOES_ON = re.compile(
@@ -44,7 +48,8 @@ _HOUSE = re.compile(
     r"|(?:previous|past) episodes|learn more about the show|thank you so much|(?:pleasure|honor) to (?:be|have)"
     r"|(?:good|great|happy|excited|glad) to (?:be here|have you)|thanks for having|follow (?:us|me) on|tune in"
     r"|next (?:week s )?episode|enjoy this (?:episode|conversation)|hope you enjoy(?:ed)?|helps? other listeners"
-    r"|welcome (?:back )?to the (?:show|podcast)|before we (?:get|dive|jump)|give us a rating|hit that"
+    r"|\bwelcome (?:back )?to\b|before we (?:get|dive|jump)|give us a rating|hit that|hit us up"
+    r"|you can (?:find|reach|follow) (?:me|us|him|her|them)"
 )
 # sentences without a sign of it that an advertisement may have before a weak and before a strong one
 _NEAR, _FAR = 3, 14
@@ -59,6 +64,9 @@ def sponsored(transcript: Transcript) -> frozenset[int]:
     at = 0
     while at < len(lines):
         end = _end(transcript, lines, at) if _OPENS.search(lines[at]) else at
+        # an address that listeners are sent to sells, wherever it stands
+        if end == at and _SENDS.search(transcript.segment_text(at).lower()):
+            end = at + 1
         found.update(range(at, end))
         at = max(end, at + 1)
     return frozenset(found)
@@ -81,7 +89,9 @@ def _end(transcript: Transcript, lines: list[str], start: int) -> int:
         opens = _OPENS.search(lines[at])
         if opens:
             words = transcript.segment_text(at).split()[1:]
-            brands |= {token for word in words if capital(word) for token in tokens(word)[:1] if len(token) > 2} - people
+            brands |= {
+                token for word in words if capital(word) for token in tokens(word)[:1] if len(token) > 2
+            } - people
         sells = _SELLS.search(lines[at]) or _ADDRESS.search(transcript.segment_text(at).lower())
         strong = opens or sells or brands.intersection(lines[at].split())
         if strong or (at - last <= _NEAR and _GOES_ON.search(lines[at])):
