@@ -5,7 +5,7 @@ from __future__ import annotations
 from whetstone.episodes.transcript import Transcript
 
 
-def write_vtt(transcript: Transcript) -> str:
+def write(transcript: Transcript) -> str:
     """A cue for each segment whose times are known, `<v Name>` where somebody is named."""
     cues = ["WEBVTT\n"]
     for segment in transcript.segments:

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from whetstone.episodes.content import About, Claim, Content, Line, Quote
-from whetstone.episodes.formats.vtt import write_vtt
+from whetstone.episodes.formats import vtt
 from whetstone.episodes.page.clock import clock
 from whetstone.episodes.page.links import web_link
 from whetstone.episodes.page.turns import turns
@@ -22,7 +22,11 @@ MARKDOWN, JSON, VTT = "episode.md", "episode.json", "transcript.vtt"
 def names(transcript: Transcript) -> list[tuple[str, str]]:
     """(what it is, the file's name) of each export; a transcript without times has no WebVTT."""
     all_of_them = [("Markdown", MARKDOWN), ("JSON", JSON)]
-    return all_of_them if transcript.timing is Timing.NONE else [*all_of_them, ("WebVTT", VTT)]
+    return [*all_of_them, ("WebVTT", VTT)] if _timed(transcript) else all_of_them
+
+
+def _timed(transcript: Transcript) -> bool:
+    return transcript.timing is not Timing.NONE and any(word.start is not None for word in transcript.words)
 
 
 def exports(about: About, transcript: Transcript, content: Content, called: Mapping[str, str]) -> dict[str, str]:
@@ -31,8 +35,8 @@ def exports(about: About, transcript: Transcript, content: Content, called: Mapp
         MARKDOWN: markdown(about, transcript, content, called),
         JSON: as_json(about, transcript, content, called),
     }
-    if transcript.timing is not Timing.NONE:
-        files[VTT] = write_vtt(renamed(transcript, called))
+    if _timed(transcript):
+        files[VTT] = vtt.write(renamed(transcript, called))
     return files
 
 
