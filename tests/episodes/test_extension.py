@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -85,22 +85,31 @@ class Chromium:
     def use(self, server: str) -> None:
         self.watch.evaluate("server => chrome.storage.local.set({ server })", server)
 
-    def click(self, url: str, until: str = "") -> str:
+    def click(self, url: str) -> str:
         """Open `url`, click on the extension's button there; what its window says in the end."""
         page = self.context.new_page()
         page.goto(url)
         page.bring_to_front()
         tabs = self.session.send("Target.getTargets", {"filter": [{"type": "tab"}]})["targetInfos"]
         tab = next(each["targetId"] for each in tabs if each["url"] == url)
+        self.wait(lambda: self.popup("true") is None, "the window before is still open")
         self.session.send("Extensions.triggerAction", {"id": self.id, "targetId": tab})
-        for _ in range(100):
-            self.watch.wait_for_timeout(100)
-            text = self.popup("popup.document.body.innerText")
-            if text and "Reading the page" not in text and until in text:
-                break
+        self.wait(lambda: "Reading the page" not in self.text(), "it reads and reads")
+        text = self.text()
         self.links = self.popup("[...popup.document.querySelectorAll('a')].map(each => each.href)")
         page.close()  # and the window with it
-        return str(text)
+        return text
+
+    def wait(self, ready: Callable[[], bool], problem: str) -> None:
+        for _ in range(200):
+            if ready():
+                return
+            self.watch.wait_for_timeout(50)
+        raise AssertionError(problem)
+
+    def text(self) -> str:
+        """Of the window; what it says first while it is not there yet."""
+        return self.popup("popup.document.body?.innerText") or "Reading the page"
 
     def popup(self, expression: str) -> Any:
         views = "chrome.extension.getViews({ type: 'popup' })"

@@ -163,6 +163,17 @@ def test_strangers_words_stay_words(client: TestClient) -> None:
     assert "<script" not in client.post("ask", content="q=%3Cscript%3E+sand", headers=FORM).text
 
 
+def test_a_defect_is_a_page_without_a_trace(shelf: MemoryShelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(shelf, "search", broken)
+    client = TestClient(app_of(shelf), base_url="http://localhost", raise_server_exceptions=False)
+    response = client.get("/search?q=x")
+    assert response.status_code == 500 and "went wrong" in response.text and "secret" not in response.text
+    assert "went wrong" in client.post("/api/search", json={"query": "x"}).json()["error"]
+
+
 SAFE = {"host": "127.0.0.1:8000"}
 
 

@@ -121,6 +121,19 @@ def test_counts_and_partial_coverage_are_said() -> None:
     assert "Transcript read–" in Page(page(what=replace(WRITTEN, counts=Counts()))).words
 
 
+def test_a_page_without_a_model_says_so_and_refuses_nothing() -> None:
+    words = Page(page(what=replace(WRITTEN, made_by="no model"))).words
+    assert "No model was asked" in words and "12 kept of 15 looked at" in words and "refused" not in words
+    assert "No model was asked" not in Page(page()).words
+
+
+def test_one_link_for_each_place_that_can_be_told_apart() -> None:
+    transcript = conversation(timing=Timing.NONE)
+    cited = segment(transcript, "We threw away")
+    html = page(transcript, Content(takeaways=(Line("x", (cited, cited + 1, cited + 2)),)))
+    assert html.split(">x</span>", 1)[1].split("</span>", 1)[0].count("<a ") == 1
+
+
 def test_without_times_paragraphs_are_numbered_and_no_captions_are_written() -> None:
     transcript = conversation(timing=Timing.NONE)
     files = render(ABOUT, transcript, content(transcript), {})

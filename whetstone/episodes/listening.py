@@ -27,6 +27,7 @@ from whetstone.episodes.model.factcheck import Passage, check_claims
 from whetstone.episodes.model.reading import read
 from whetstone.episodes.model.writer import Writer
 from whetstone.episodes.page import write_page
+from whetstone.episodes.page.exports import renamed
 from whetstone.episodes.recheck import recheck
 from whetstone.episodes.search import Search
 from whetstone.episodes.segments import segmented
@@ -122,7 +123,7 @@ class Listening:
         page = write_page(out, about, heard, content, {a: b for a, b in names.items() if a != b})
         if sound is not None:
             _beside(sound, out / about.audio)
-        recheck(page.read_text(encoding="utf-8"), Gate(_called(heard, names)))
+        recheck(page.read_text(encoding="utf-8"), Gate(renamed(heard, names)))
         return Made(page, number, about.title, content, heard, tuple(refused))
 
     # -- words ------------------------------------------------------------------------------------------------------
@@ -341,13 +342,6 @@ def _local(audio: str) -> Path | None:
 def _quote(told: dict[str, Any]) -> Quote:
     badges = tuple(Badge(each) for each in told["badges"])
     return Quote(told["first"], told["end"], told["speaker"], badges)
-
-
-def _called(heard: Transcript, names: dict[str, str]) -> Transcript:
-    """The transcript with the speakers called as the page calls them."""
-    words = tuple(replace(word, speaker=names.get(word.speaker, word.speaker)) for word in heard.words)
-    segments = tuple(replace(each, speaker=names.get(each.speaker, each.speaker)) for each in heard.segments)
-    return replace(heard, words=words, segments=segments)
 
 
 def _hash(path: Path) -> str:

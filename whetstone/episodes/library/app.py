@@ -74,7 +74,12 @@ def app_of(shelf: Shelf, hosts: Iterable[str] | None = ()) -> ASGIApp:
             Route("/api/summary", routes.api_summary, methods=["POST"]),
             Route("/api/search", routes.api_search, methods=["POST"]),
         ],
-        exception_handlers={HTTPException: routes.refused, UsageError: routes.mistaken, WorkFailed: routes.failed},
+        exception_handlers={
+            HTTPException: routes.refused,
+            UsageError: routes.mistaken,
+            WorkFailed: routes.failed,
+            Exception: routes.defect,
+        },
     )
     return Door(app, hosts)
 
@@ -160,6 +165,9 @@ class Routes:
     async def api_search(self, request: Request) -> Response:
         asked = api.search_request(await _json_body(request))
         return api.answer(await _apart(lambda: api.search(self._shelf, _base(request), asked)), HEADERS)
+
+    async def defect(self, request: Request, failure: Exception) -> Response:
+        return self._problem(request, 500, "Something went wrong in the library: see the server's log.")
 
     async def refused(self, request: Request, failure: Exception) -> Response:
         assert isinstance(failure, HTTPException)

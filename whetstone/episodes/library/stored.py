@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urldefrag
 
-from whetstone.episodes import formats, kept, segments
+from whetstone.episodes import asking, formats, kept, segments
 from whetstone.episodes.content import About, Answered, Claim, Content, Quote
 from whetstone.episodes.extract import content_without_model
 from whetstone.episodes.library.shelf import Entry, Hit, Reply, Shown, UnknownEpisode, Wanted
@@ -137,7 +137,7 @@ class StoredShelf:
         """See `Shelf`."""
         if not self._searched(wanted):
             return Reply(())
-        answers = self._search.ask(question, self._filters(wanted), ANSWERS)
+        answers = asking.ask(self._search, question, self._filters(wanted), ANSWERS)
         hits = [
             replace(
                 _hit(answer.hit),

@@ -22,7 +22,11 @@ MARKDOWN, JSON, VTT = "episode.md", "episode.json", "transcript.vtt"
 def names(transcript: Transcript) -> list[tuple[str, str]]:
     """(what it is, the file's name) of each export; a transcript without times has no WebVTT."""
     all_of_them = [("Markdown", MARKDOWN), ("JSON", JSON)]
-    return all_of_them if transcript.timing is Timing.NONE else [*all_of_them, ("WebVTT", VTT)]
+    return [*all_of_them, ("WebVTT", VTT)] if _timed(transcript) else all_of_them
+
+
+def _timed(transcript: Transcript) -> bool:
+    return transcript.timing is not Timing.NONE and any(word.start is not None for word in transcript.words)
 
 
 def exports(about: About, transcript: Transcript, content: Content, called: Mapping[str, str]) -> dict[str, str]:
@@ -31,7 +35,7 @@ def exports(about: About, transcript: Transcript, content: Content, called: Mapp
         MARKDOWN: markdown(about, transcript, content, called),
         JSON: as_json(about, transcript, content, called),
     }
-    if transcript.timing is not Timing.NONE:
+    if _timed(transcript):
         files[VTT] = vtt.write(renamed(transcript, called))
     return files
 

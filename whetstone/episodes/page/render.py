@@ -109,11 +109,15 @@ class Pointing:
         }
 
     def lines(self, lines: Sequence[Line]) -> list[dict[str, Any]]:
-        """Lines with their links, each segment once."""
-        return [
-            {"text": line.text, "links": [self.segment(each) for each in dict.fromkeys(line.segments)]}
-            for line in lines
-        ]
+        """Lines with their links: one for each place that a reader can tell from the others."""
+        told = []
+        for line in lines:
+            places: dict[str, dict[str, Any]] = {}
+            for segment in line.segments:
+                link = self.segment(segment)
+                places.setdefault(link["label"], link)
+            told.append({"text": line.text, "links": list(places.values())})
+        return told
 
 
 def _index(about: About, transcript: Transcript, content: Content, names: Mapping[str, str], desk: Desk | None) -> str:
@@ -153,6 +157,7 @@ def _index(about: About, transcript: Transcript, content: Content, names: Mappin
         counts=content.counts,
         coverage=_coverage(content),
         made_by=content.made_by,
+        by_model=content.made_by != Content().made_by,
         exports=exports.names(transcript),
         desk=desk,
     )
