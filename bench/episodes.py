@@ -232,7 +232,7 @@ def searches(
         yield report.row(
             name, 1e3 * statistics.median(spent), None, "a peer for that", "ms", higher_is_better=False,
             slowest=1e3 * spent[-1], first_query=1e3 * first_time, queries=len(asked), **details,
-            note=f"the slowest {1e3 * spent[-1]:.0f} ms; reading the vectors before the first {1e3 * first_time:.0f} ms",
+            note=f"the slowest {1e3 * spent[-1]:.0f} ms; reading the vectors before that {1e3 * first_time:.0f} ms",
         )  # fmt: skip
 
 

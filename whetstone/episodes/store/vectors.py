@@ -20,7 +20,8 @@ from whetstone.episodes.transcript import Transcript
 from whetstone.errors import UsageError
 
 FEWEST, WORDS, MOST = 25, 50, 80  # words of a passage: a turn ends it from FEWEST on, a sentence from WORDS on
-_BLOCK = 2048  # passages compared at a time: their float32 copies stay in the processor's cache
+_BLOCK = 128  # passages compared at a time: their float32 copies stay in the processor's nearest cache
+_SIGN_AND_REST = -0x70002000  # 0x8fffe000: the sign's bit, and the 15 others where they are after the shift
 
 
 @dataclass(frozen=True)
@@ -177,10 +178,21 @@ class Index:
 
 
 def _cosines(vectors_ND: NDArray[np.float16], query_D: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The products of float16 vectors with a float32 query.
+
+    numpy turns halves into floats one by one, with branches that vectors with many zeros make slow. Here their bits are
+    moved instead: a half shifted by 13 bits is the float of its value times 2^-112 (the exponents' biases, 127 and 15,
+    differ by that), which the query makes good. Exact, subnormal numbers included.
+    """
     cosines_N = np.empty(len(vectors_ND), dtype=np.float32)
-    block_BD = np.empty((_BLOCK, vectors_ND.shape[1]), dtype=np.float32)
+    bits_ND = vectors_ND.view(np.int16)
+    scaled_D = query_D * np.float32(2.0**112)
+    block_BD = np.empty((_BLOCK, vectors_ND.shape[1]), dtype=np.int32)
     for begin in range(0, len(vectors_ND), _BLOCK):
-        part = vectors_ND[begin : begin + _BLOCK]
-        np.copyto(block_BD[: len(part)], part)
-        np.dot(block_BD[: len(part)], query_D, out=cosines_N[begin : begin + len(part)])
+        part = bits_ND[begin : begin + _BLOCK]
+        floats = block_BD[: len(part)]
+        np.copyto(floats, part)  # the sign comes along to the left
+        np.left_shift(floats, 13, out=floats)
+        np.bitwise_and(floats, _SIGN_AND_REST, out=floats)
+        np.dot(floats.view(np.float32), scaled_D, out=cosines_N[begin : begin + len(part)])
     return cosines_N
