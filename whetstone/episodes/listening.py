@@ -19,7 +19,7 @@ import httpx
 from whetstone.episodes import kept
 from whetstone.episodes.content import About, Badge, Chapter, Content, Quote
 from whetstone.episodes.extract import content_without_model
-from whetstone.episodes.fetching import fetch, is_address
+from whetstone.episodes.fetching import fetch, is_address, is_private
 from whetstone.episodes.gate import Gate
 from whetstone.episodes.hearing.sound import SUFFIXES
 from whetstone.episodes.library.stored import keep
@@ -133,6 +133,11 @@ class Listening:
         audio = known.about.audio
         if (found := _local(audio)) is not None:
             return found
+        feed = next((show.feed for show in self.store.shows() if show.id == known.show), "")
+        if feed and not is_address(feed) and not is_address(audio):
+            beside = Path(feed).resolve().parent / audio
+            if audio and beside.is_file() and beside.resolve().is_relative_to(Path(feed).resolve().parent):
+                return beside
         if not is_address(audio):
             raise UsageError(f"there is neither a transcript nor sound of {known.about.title!r}")
         name = hashlib.sha256(audio.encode()).hexdigest()[:24]
@@ -140,7 +145,8 @@ class Listening:
         target = self.store.path.parent / "sound" / f"{name}{suffix if suffix in SUFFIXES else '.mp3'}"
         if not target.is_file():
             self.progress.message(f"fetching {audio}")
-            content = fetch(audio, may_be_private=False, largest=LARGEST_SOUND, seconds=FETCH_SECONDS).content
+            inside = is_address(feed) and is_private(feed)  # a feed from elsewhere must not make us ask our neighbours
+            content = fetch(audio, may_be_private=inside, largest=LARGEST_SOUND, seconds=FETCH_SECONDS).content
             target.parent.mkdir(parents=True, exist_ok=True)
             atomic_write_bytes(target, content)
         return target
@@ -158,7 +164,12 @@ class Listening:
         from whetstone.episodes.hearing.sound import length
 
         wanted = self.settings
-        about = {"sound": _hash(sound), "recogniser": wanted.recogniser, "language": wanted.language, "version": VERSION}
+        about = {
+            "sound": _hash(sound),
+            "recogniser": wanted.recogniser,
+            "language": wanted.language,
+            "version": VERSION,
+        }
         known: list[Heard] = []
         while (found := stages.recorded(self.store, number, f"hear/{len(known)}", about)) is not None:
             known.append(
@@ -201,7 +212,7 @@ class Listening:
         named = stages.done(self.store, number, "voices", inputs, tell)
         return [replace(word, speaker=name) for word, name in zip(words, named, strict=True)]
 
-    def _heard_again(self, sound: Path, heard: Transcript, content: Content, number: int, sound_hash: str) -> Content:
+    def _heard_again(self, sound: Path, heard: Transcript, content: Content, number: int) -> Content:
         """The content with "listen to check" on quotes of which a second recogniser hears something else."""
         from whetstone.episodes.hearing.recognise import second_look
         from whetstone.episodes.hearing.sound import pieces

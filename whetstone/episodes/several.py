@@ -9,6 +9,7 @@ from pathlib import Path
 
 from whetstone.episodes import ingest
 from whetstone.episodes.content import About
+from whetstone.episodes.fetching import is_address
 from whetstone.episodes.listening import Listening, Made, Settings
 from whetstone.episodes.store import Store, evidence
 from whetstone.errors import UsageError, WorkFailed
@@ -40,6 +41,8 @@ def listen(
     Of several, one that fails does not cost the others: it is told, and at the end WorkFailed says how many failed.
     Raises UsageError, before anything is written, for sources that cannot be read.
     """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file: give a folder for the page")
     path = library or library_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,9 +81,9 @@ def _taken(
     """The numbers of the episodes that the sources give, each once, in the sources' order."""
     numbers: dict[int, None] = {}
     for source in sources:
+        place = source if is_address(source) else str(Path(source).expanduser())
         about = About(title) if title else None
-        only = None if every else episode
-        report = ingest.anything(store, str(Path(source).expanduser()) if "://" not in source else source, only=only, about=about)
+        report = ingest.anything(store, place, only=None if every else episode, about=about)
         for note in report.notes:
             progress.message(note)
         failed += report.failures
