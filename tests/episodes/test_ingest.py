@@ -77,9 +77,11 @@ def test_a_folder(store: Store, tmp_path: Path) -> None:
 
 FEED = """<rss version="2.0" xmlns:podcast="https://podcastindex.org/namespace/1.0"><channel><title>Show</title>
 <language>en</language><podcast:person role="host">Ann</podcast:person>
-<item><title>One</title><guid>1</guid><podcast:transcript url="1.srt" type="application/srt"/>
+<item><title>One</title><guid>1</guid><pubDate>Tue, 02 Jan 2024 10:00:00 GMT</pubDate>
+ <podcast:transcript url="1.srt" type="application/srt"/>
  <podcast:transcript url="broken.vtt" type="text/vtt"/><podcast:chapters url="1.json"/></item>
-<item><title>Two</title><guid>2</guid><podcast:transcript url="absent.vtt" type="text/vtt"/></item>
+<item><title>Two</title><guid>2</guid><pubDate>Wed, 03 Jan 2024 10:00:00 GMT</pubDate>
+ <podcast:transcript url="absent.vtt" type="text/vtt"/></item>
 <item><title>Three</title><guid>3</guid><podcast:person role="guest">Cy</podcast:person></item>
 </channel></rss>"""
 SRT = "1\n00:00:00,000 --> 00:00:05,000\nAnn: Hello there.\n\n2\n00:00:05,000 --> 00:00:06,000\nBob: Hi.\n"
@@ -89,29 +91,34 @@ PAGES = {
     "/broken.vtt": Page(b"\x89PNG"),
     "/1.json": Page(b'{"chapters": [{"startTime": 0, "title": "Begin"}, {"startTime": 5, "title": "Bob"}]}'),
     "/talk.vtt": Page(VTT.encode(), headers={"content-type": "text/vtt"}),
-    "/talk.mp3": Page(b"ID3" + bytes(100)),
+    "/sound": Page(b"ID3" + bytes(100)),
 }
 
 
 def test_a_feed_from_the_web(store: Store) -> None:
     with serving(PAGES) as (address, asked):
         report = ingest.anything(store, f"{address}/feed")
-        assert asked == ["/feed", "/1.json", "/broken.vtt", "/1.srt", "/absent.vtt"]
+        assert asked == ["/feed", "/absent.vtt", "/1.json", "/broken.vtt", "/1.srt"]  # the newest first
         [one] = report.new
         found, transcript = store.episode(one), store.transcript(one)
         assert found.source == f"{address}/1.srt" and found.about.people == (("Ann", "host"),)
         assert transcript is not None and transcript.language == "en" and transcript.words[-1].speaker == "Bob"
         assert store.chapters(one) == (Chapter("Begin", 0), Chapter("Bob", 1))
+        assert [store.episode(each).about.title for each in report.episodes] == ["Two", "One", "Three"]
         assert [store.episode(each).about.title for each in report.untranscribed] == ["Two", "Three"]
         assert store.episode(report.untranscribed[1]).about.people == (("Cy", "guest"),)
         assert [line.split(":")[0] for line in report.failures] == ["Two"] and "picture" in report.notes[0]
-        again = ingest.feed(store, f"{address}/feed", most=1)
+        again = ingest.anything(store, f"{address}/feed", only=2)
         assert again.same == [one] and asked[5:] == ["/feed"]  # what is there is not fetched again
         assert len(store.shows()) == 1 and len(store.episodes()) == 3
         other = ingest.anything(store, f"{address}/talk.vtt")
         assert store.episode(other.new[0]).about.title == "talk.vtt"
-        with pytest.raises(UsageError, match="is audio"):
-            ingest.anything(store, f"{address}/talk.mp3")
+        for sound in ("/talk.mp3", "/sound"):
+            [number] = ingest.anything(store, address + sound, about=About("Talk")).untranscribed
+            assert store.episode(number).about.audio == address + sound and store.episode(number).about.title == "Talk"
+        assert "/talk.mp3" not in asked
+        with pytest.raises(UsageError, match="3 episodes, so there is no number 4"):
+            ingest.anything(store, f"{address}/feed", only=4)
         with pytest.raises(WorkFailed, match="answered 404"):
             ingest.anything(store, f"{address}/absent")
 

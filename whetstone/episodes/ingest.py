@@ -30,31 +30,43 @@ Progress = Callable[[str], None]  # called with the name of each episode that is
 
 @dataclass
 class Report:
-    """What an import did: numbers of episodes by what happened to them, those without a transcript (audio that still
-    has to be recognised, or nothing), and one line for each that failed."""
+    """What an import did: the numbers of all `episodes` in the source's order, and of them those whose transcript is
+    `new` (or another than before), the `same`, or missing (`untranscribed`: sound that has to be recognised, or
+    nothing). `failures`: a line for each that could not be read; `notes`: what had to be forgiven."""
 
+    episodes: list[int] = field(default_factory=list)
     new: list[int] = field(default_factory=list)
     same: list[int] = field(default_factory=list)
     untranscribed: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
-    @property
-    def episodes(self) -> list[int]:
-        """All that are in the library now."""
-        return [*self.new, *self.same, *self.untranscribed]
+    def take(self, episode: int, changed: bool | None) -> None:
+        """Count an episode in. changed: whether its transcript is another than before; None: it has none."""
+        self.episodes.append(episode)
+        (self.untranscribed if changed is None else self.new if changed else self.same).append(episode)
 
 
-def anything(store: Store, source: str, *, most: int | None = None, progress: Progress | None = None) -> Report:
-    """Take in what a source is: a folder, a feed (file or address), a transcript (file or address), an audio file.
+def anything(
+    store: Store,
+    source: str,
+    *,
+    only: int | None = None,
+    about: About | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Take in what a source is: a folder, a feed (file or address), a transcript (file or address), sound (likewise).
 
-    Raises UsageError, WorkFailed where it cannot be read.
+    only: of a feed one episode, 1 the newest; None: all. about: what is told of a single file instead of what its name
+    and content tell. Sound at an address is not fetched here. Raises UsageError, WorkFailed where it cannot be read.
     """
     if is_address(source):
+        if Path(httpx.URL(source).path).suffix.lower() in AUDIO:
+            return _take_address(store, source, None, about)
         found = fetch(source)
         if _is_feed(found.content):
-            return _take_feed(store, feeds.parse(found.content, found.address), most, progress)
-        return _take_address(store, found)
+            return _take_feed(store, feeds.parse(found.content, found.address), only, progress)
+        return _take_address(store, found.address, found, about)
     path = Path(source)
     if path.is_dir():
         return folder(store, path, progress=progress)
@@ -62,8 +74,8 @@ def anything(store: Store, source: str, *, most: int | None = None, progress: Pr
         with path.open("rb") as content:
             begin = content.read(4096)
         if _is_feed(begin):
-            return feed(store, path, most=most, progress=progress)
-    return file(store, path)
+            return feed(store, path, only=only, progress=progress)
+    return file(store, path, about=about)
 
 
 def file(store: Store, path: Path, *, show: str = "", about: About | None = None) -> Report:
@@ -109,23 +121,30 @@ def folder(store: Store, path: Path, *, show: str = "", progress: Progress | Non
     return report
 
 
-def feed(store: Store, source: str | Path, *, most: int | None = None, progress: Progress | None = None) -> Report:
-    """Take a feed's episodes, with the best transcript that each names. most: only so many, the first in the feed.
+def feed(store: Store, source: str | Path, *, only: int | None = None, progress: Progress | None = None) -> Report:
+    """Take a feed's episodes, with the best transcript that each names. only: one of them, 1 the newest.
 
     An episode that has a transcript from the same address is not fetched again. Raises UsageError, WorkFailed where the
     feed itself cannot be read.
     """
-    return _take_feed(store, feeds.read(source), most, progress)
+    return _take_feed(store, feeds.read(source), only, progress)
 
 
-def _take_feed(store: Store, found: Feed, most: int | None, progress: Progress | None) -> Report:
+def _take_feed(store: Store, found: Feed, only: int | None, progress: Progress | None) -> Report:
+    # feeds mostly have the newest first; the sort is stable, so that those without a day stay where they are
+    items = sorted(found.items, key=lambda item: item.about.published, reverse=True)
+    if only is not None:
+        if not 1 <= only <= len(items):
+            raise UsageError(f"{found.source} has {len(items)} episodes, so there is no number {only}")
+        items = [items[only - 1]]
     report = Report()
     number = store.add_show(found.title, found.source, found.link, found.description, found.language)
-    for item in found.items[:most]:
+    for item in items:
         if progress is not None:
             progress(item.about.title)
         _take_item(store, number, found, item, report)
-    store.optimise()
+    if len(report.new) > 1:
+        store.optimise()
     return report
 
 
@@ -155,10 +174,9 @@ def _take_group(
         audio_sha256=sha256(audio) if audio else "",
     )
     if reading is None:
-        report.untranscribed.append(episode)
+        report.take(episode, None)
         return
-    changed = store.set_transcript(episode, segments.transcript(reading))
-    (report.new if changed else report.same).append(episode)
+    report.take(episode, store.set_transcript(episode, segments.transcript(reading)))
     report.notes += [f"{written[0].name}: {note}" for note in reading.notes]
 
 
@@ -175,7 +193,7 @@ def _take_item(store: Store, show: int, found: Feed, item: Item, report: Report)
     people = item.about.people or tuple((person.name, person.role) for person in found.people)
     episode = store.add_episode(show, replace(item.about, people=people), chapters=chapters)
     if before is not None and before.words and before.source in {link.address for link in item.transcripts}:
-        report.same.append(episode)
+        report.take(episode, False)
         return
     failures = []
     for link in item.transcripts:
@@ -187,26 +205,24 @@ def _take_item(store: Store, show: int, found: Feed, item: Item, report: Report)
         language = reading.language or link.language or found.language
         transcript = segments.transcript(replace(reading, language=language))
         store.add_episode(show, replace(item.about, people=people), source=link.address, chapters=chapters)
-        changed = store.set_transcript(episode, transcript)
-        (report.new if changed else report.same).append(episode)
+        report.take(episode, store.set_transcript(episode, transcript))
         report.notes += [*failures, *(f"{item.about.title}: {note}" for note in reading.notes)]
         return
-    report.untranscribed.append(episode)
+    report.take(episode, None)
     report.failures += failures
 
 
-def _take_address(store: Store, found: Fetched) -> Report:
-    if formats.is_audio(found.content):
-        raise UsageError(f"{found.address} is audio: save it, and give the file")
-    reading = formats.read(found.content, found.address, found.media_type)
-    host = httpx.URL(found.address).host
-    name = reading.title or found.address.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
-    about = About(name, guid=found.address, link=found.address)
+def _take_address(store: Store, address: str, found: Fetched | None, about: About | None) -> Report:
+    """A transcript that was fetched, or sound that was not (None) or need not have been."""
+    url = httpx.URL(address)
+    sound = found is None or formats.is_audio(found.content)
+    reading = None if found is None or sound else formats.read(found.content, address, found.media_type)
+    told = about or About((reading.title if reading else "") or Path(url.path).name or url.host)
+    told = replace(told, guid=told.guid or address, link=told.link or address, audio=address if sound else told.audio)
     report = Report()
-    episode = store.add_episode(store.add_show(host), about, source=found.address)
-    changed = store.set_transcript(episode, segments.transcript(reading))
-    (report.new if changed else report.same).append(episode)
-    report.notes += reading.notes
+    episode = store.add_episode(store.add_show(url.host), told, source="" if sound else address)
+    report.take(episode, store.set_transcript(episode, segments.transcript(reading)) if reading else None)
+    report.notes += reading.notes if reading else ()
     return report
 
 

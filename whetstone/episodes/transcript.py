@@ -1,4 +1,4 @@
-"""What was said: words with their times and speakers, and the segments (about a sentence each) that everything cites."""
+"""What was said: words with their times and speakers, and the segments, about a sentence each, that all else cites."""
 
 from __future__ import annotations
 
