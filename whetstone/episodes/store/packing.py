@@ -42,7 +42,7 @@ def _content(words: Sequence[Word]) -> bytes:
     if len(names) > 2**16 - 1:
         raise ValueError("more speakers than a store can name")
     texts = "\n".join(word.text for word in words)
-    if len(texts.split()) != len(words):
+    if texts.split() != [word.text for word in words]:
         raise ValueError("a word holds no white space and is never empty")
     starts_N = _milliseconds([word.start for word in words])
     ends_N = _milliseconds([word.end for word in words])
@@ -60,7 +60,7 @@ def _content(words: Sequence[Word]) -> bytes:
         lengths_N.astype("<i4").tobytes(),
         speakers_N.astype("<u2").tobytes(),
         np.array(probabilities_N, dtype="<u2").tobytes(),
-        np.packbits([word.doubtful for word in words]).tobytes(),
+        np.packbits(np.array([word.doubtful for word in words], dtype=bool)).tobytes(),
     ]
     return b"".join([header, text, *columns])
 
