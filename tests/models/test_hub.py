@@ -72,7 +72,7 @@ def test_no_network(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     message = refused("smollm2-135m")
-    assert "network" in message and str(cache) in message and hub.WHEEL_FILE in message
+    assert "network" in message and str(cache) in message and hub.WHEEL.file in message
     assert visible(cache) == []
 
 
@@ -86,7 +86,7 @@ def test_no_pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_wrong_hash_removes_the_file(cache: Path) -> None:
     cache.mkdir()
-    (cache / hub.WHEEL_FILE).write_bytes(b"not the wheel")
+    (cache / hub.WHEEL.file).write_bytes(b"not the wheel")
     message = refused("smollm2-135m")
     assert "sha256" in message and "removed" in message
     assert visible(cache) == []
@@ -172,5 +172,5 @@ def test_a_missing_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_versions_are_pinned_together() -> None:
-    assert hub.WHEEL_PROJECT.split("==")[1] in hub.WHEEL_FILE and len(hub.WHEEL_SHA256) == 64
+    assert hub.WHEEL.project.split("==")[1] in hub.WHEEL.file and len(hub.WHEEL.sha256) == 64
     assert json.dumps(hub.WHEEL_MEMBER).endswith('.gguf"')

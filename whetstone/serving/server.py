@@ -70,7 +70,7 @@ class Server:
             raise UsageError(
                 f"others can reach {self.settings.host}: give --api-key-file, or serve on 127.0.0.1 (the default)"
             )
-        self._socket = _bind(self.settings.host, self.settings.port)
+        self._socket = bind(self.settings.host, self.settings.port)
         address, port = self._socket.getsockname()[:2]
         self.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
         self._service = Service(self.settings.limits.queue)
@@ -204,7 +204,7 @@ class Background:
             self._ready.set()
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
     """A socket that is bound and does not listen yet."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

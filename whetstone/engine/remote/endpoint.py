@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import functools
 import ipaddress
 import math
@@ -75,6 +76,13 @@ class Endpoint:
         if params.max_new_tokens < 1 or any(not (request.prompt_ids or request.messages) for request in requests):
             raise ValueError("every prompt needs a message or a token, and max_new_tokens must be at least 1")
         return _run(lambda: _Sampling(self, requests, params, progress).all())
+
+    def asking(self, **extra: Any) -> Endpoint:
+        """The same endpoint with further parameters in every request (such as response_format). Usage and failures are
+        counted together, and what the server was found not to take stays known."""
+        other = copy.copy(self)
+        other.settings = self.settings.model_copy(update={"extra": self.settings.extra | extra})
+        return other
 
     def facts(self) -> dict[str, Any]:
         """For a report: {kind, address, model, usage, failures, left_out, extra}, and `cost` where prices are known."""

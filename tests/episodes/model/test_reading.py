@@ -1,0 +1,152 @@
+"""The whole reading with a scripted model behind a real server: what is true is kept, what it makes up is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.episodes.conversation import conversation
+from tests.episodes.model.scripted import Scripted, served
+from whetstone.engine.backends import Source
+from whetstone.episodes.content import About, Stance
+from whetstone.episodes.faithful import check_lines
+from whetstone.episodes.gate import Accepted, Gate
+from whetstone.episodes.model.factcheck import Passage, check_claims, checkable
+from whetstone.episodes.model.judging import standing
+from whetstone.episodes.model.reading import Reading, read
+from whetstone.episodes.model.writer import Writer
+from whetstone.errors import UsageError
+
+ABOUT = About("The tide at Skerra", "Slow Engine")
+
+
+@pytest.fixture
+def model() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def writer(model: Scripted) -> Iterator[Writer]:
+    with served(model) as address:
+        yield Writer.open(Source(address, "scripted"), 3000)
+
+
+def test_a_page_of_a_good_model_that_sometimes_lies(model: Scripted, writer: Writer) -> None:
+    transcript = conversation()
+    reading = read(ABOUT, transcript, writer)
+    content = reading.content
+    assert content.made_by == "scripted"
+    assert content.counts.covered == content.counts.segments == len(transcript.segments)
+    for lines in (content.paragraph, content.summary, content.takeaways):
+        assert lines and not check_lines(lines, transcript)[1]
+    assert content.quotes and content.answered and content.chapters
+    gate = Gate(transcript)
+    for quote in content.quotes:
+        assert isinstance(gate.words(quote.first, quote.end), Accepted)
+    assert len(model.planted) >= 4
+    shown = [line.text for part in (content.paragraph, content.summary, content.takeaways) for line in part]
+    shown += [transcript.text(quote.first, quote.end) for quote in content.quotes]
+    for planted in model.planted:
+        assert planted not in shown and not any("bananas" in text or "elephants" in text for text in shown)
+    assert content.counts.quotes_kept < content.counts.quotes_proposed
+    assert any("bananas" in reason for reason in reading.refused)
+
+
+def test_an_interrupted_reading_asks_for_the_rest_only(model: Scripted, writer: Writer) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(stage: str, done: int, wanted: int) -> None:
+        if stage == "merging":
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        read(ABOUT, conversation(), writer, told=stop)
+    asked = model.asked
+    assert asked >= 2
+    again = Writer(writer.name, writer.backend, writer.context, writer.memory)
+    read(ABOUT, conversation(), again)
+    fresh = Scripted()
+    with served(fresh) as address:
+        whole = read(ABOUT, conversation(), Writer.open(Source(address, "scripted"), 3000))
+    assert model.asked == fresh.asked and whole.content.quotes
+
+
+def test_a_server_that_is_busy_first(model: Scripted, writer: Writer) -> None:
+    model.fail_first = 2
+    assert read(ABOUT, conversation(), writer).content.made_by == "scripted"
+
+
+def test_a_model_that_answers_nothing_leaves_what_needs_no_model(model: Scripted, writer: Writer) -> None:
+    model.answer = lambda messages, schema: {"nonsense": True}  # type: ignore[method-assign]
+    reading = read(ABOUT, conversation(), writer)
+    content = reading.content
+    assert content.summary and content.quotes and "without a model: paragraph, summary, takeaways" in content.made_by
+    assert content.counts.covered == 0 and content.counts.quotes_kept == 0
+    assert any("lacks" in failure for failure in writer.failures)
+
+
+def _reading(writer: Writer) -> Reading:
+    return read(ABOUT, conversation(), writer)
+
+
+def test_claims_are_checked_against_evidence_only(model: Scripted, writer: Writer) -> None:
+    reading = _reading(writer)
+    assert reading.claims
+    nothing = check_claims(reading.claims, writer, None)
+    assert {claim.stance for claim in nothing} <= {Stance.NOT_ENOUGH, Stance.NOT_CHECKABLE}
+    text, said = next((text, said) for text, said in reading.claims if checkable(text))
+    sources = {
+        Stance.SUPPORTED: Passage(text, "A report", "report.pdf", "2026-01-01"),
+        Stance.CONTRADICTED: Passage(
+            " ".join("77777" if any(c.isdigit() for c in word) else word for word in text.split()), "Another", "b.txt"
+        ),
+        Stance.NOT_ENOUGH: Passage("The moon is made of rock and dust, as everybody knows.", "Moon", "moon.txt"),
+    }
+    for stance, passage in sources.items():
+        claim = check_claims([(text, said)], writer, lambda claim, most, p=passage: [p])[0]
+        assert claim.stance is stance, (stance, text)
+        assert bool(claim.evidence) == (stance is not Stance.NOT_ENOUGH)
+    dismissed = check_claims([(text, said)], writer, None, frozenset({claim.id}))[0]
+    assert dismissed.dismissed
+
+
+def test_a_judge_that_invents_its_evidence_is_not_believed(model: Scripted, writer: Writer) -> None:
+    honest = model.answer
+
+    def invents(messages: list, schema: dict) -> dict:  # type: ignore[type-arg]
+        answer = honest(messages, schema)
+        if "supported" in answer:
+            return {"supported": True, "words": "these words stand nowhere at all"}
+        return answer
+
+    model.answer = invents  # type: ignore[method-assign]
+    content = _reading(writer).content
+    assert "without a model: paragraph, summary, takeaways" in content.made_by
+
+
+def test_words_that_stand_somewhere() -> None:
+    passages = ["It was cold.", "The sand ate the seals in nine weeks."]
+    assert standing("ate the Seals, in nine", passages) == 1
+    assert standing("ate the seals in ten", passages) is None
+    assert standing("It was", passages) is None, "too few to mean anything"
+
+
+@pytest.mark.parametrize(
+    ("text", "can"),
+    [
+        ("The stream runs at 3.6 metres per second at spring tide.", True),
+        ("I think it cost us 4.2 million pounds.", False),
+        ("It was a lovely day and everybody was happy.", False),
+        ("Did the Sound freeze in 1963?", False),
+        ("The plant is in Skerra Sound.", True),
+    ],
+)
+def test_what_can_be_checked(text: str, can: bool) -> None:
+    assert checkable(text) is can
+
+
+def test_a_context_that_is_too_small_is_refused() -> None:
+    with pytest.raises(UsageError, match="more than"):
+        Writer.open(Source("smollm2-135m"), 1_000_000)

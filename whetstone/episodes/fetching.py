@@ -1,0 +1,123 @@
+"""Bytes from the web, only where the user named an address: with limits of size and time, and never from a network
+that the user did not name."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass
+
+import httpx
+
+from whetstone.engine.remote.endpoint import is_loopback
+from whetstone.errors import UsageError, WorkFailed
+
+LARGEST = 64 << 20  # bytes
+SECONDS = 60.0  # for one address, redirects included
+MOST_REDIRECTS = 5
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came: the bytes, the address they came from in the end, and the declared media type ("" where none)."""
+
+    content: bytes
+    address: str
+    media_type: str
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address that can be fetched, and not a file's name."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+def fetch(address: str, *, may_be_private: bool = True, largest: int = LARGEST, seconds: float = SECONDS) -> Fetched:
+    """The content of an address.
+
+    may_be_private: whether it may lie on this machine or in its own network; so may an address that the user named, and
+    one that a document from there names, but a feed from elsewhere must not make this machine ask its neighbours. An
+    address outside never sends on to one inside. Names are looked up once more for the connection itself, so this does
+    not hold against a name server that answers differently each time.
+
+    Raises UsageError for what is no address, WorkFailed where nothing useful comes in time.
+    """
+    return asyncio.run(_followed(address, may_be_private, largest, seconds))
+
+
+async def _followed(address: str, may_be_private: bool, largest: int, seconds: float) -> Fetched:
+    try:
+        async with asyncio.timeout(seconds):  # also against a server that sends a byte now and then
+            for _ in range(MOST_REDIRECTS + 1):
+                url = _checked(address)
+                private = is_private(address)
+                if private and not may_be_private:
+                    raise WorkFailed(
+                        f"{_shown(address)} lies in a private network and somebody else named it: not fetched"
+                    )
+                found = await _asked(url, largest)
+                if isinstance(found, Fetched):
+                    return found
+                address, may_be_private = found, private
+    except TimeoutError:
+        raise WorkFailed(f"{_shown(address)} took longer than {seconds:.3g} s") from None
+    raise WorkFailed(f"{_shown(address)} only sends on, {MOST_REDIRECTS} times in a row")
+
+
+async def _asked(url: httpx.URL, largest: int) -> Fetched | str:
+    """What came, or the address to ask instead."""
+    shown = _shown(str(url))
+    headers = {"user-agent": "whetstone", "accept": "*/*", "accept-encoding": "gzip, deflate"}
+    try:
+        async with (
+            httpx.AsyncClient(timeout=20.0, follow_redirects=False, trust_env=not is_loopback(str(url))) as http,
+            http.stream("GET", url, headers=headers) as response,
+        ):
+            if response.is_redirect:
+                return str(url.join(response.headers.get("location", "")))
+            if response.status_code != 200:
+                raise WorkFailed(f"{shown} answered {response.status_code}")
+            content = bytearray()
+            async for chunk in response.aiter_bytes():  # counted after decompression
+                content += chunk
+                if len(content) > largest:
+                    raise WorkFailed(f"{shown} is larger than {largest >> 20} MiB: not read")
+            media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
+            return Fetched(bytes(content), str(url), media_type)
+    except httpx.InvalidURL:
+        raise WorkFailed(f"{shown} sends on to something that is no address") from None
+    except httpx.TimeoutException:
+        raise WorkFailed(f"{shown} did not answer in time") from None
+    except httpx.HTTPError as error:
+        raise WorkFailed(f"{shown} cannot be fetched: {str(error) or type(error).__name__}") from None
+
+
+def _checked(address: str) -> httpx.URL:
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL as error:
+        raise UsageError(f"not an address: {error}") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise UsageError(f"only http:// and https:// are fetched, not {_shown(address)}")
+    return url
+
+
+def _shown(address: str) -> str:
+    """An address for a message: without a password or a query, which may be a secret, and not endless."""
+    try:
+        url = httpx.URL(address)
+        return str(url.copy_with(username=None, password=None, query=None, fragment=None))[:200]
+    except (httpx.InvalidURL, TypeError):
+        return repr(address[:100])
+
+
+def is_private(address: str) -> bool:
+    """Whether an address is on this machine or in a network of its own. A name that cannot be looked up is not."""
+    host = _checked(address).host
+    if is_loopback(address):
+        return True
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        return False
+    return any(not ipaddress.ip_address(str(each).split("%")[0]).is_global for each in found)

@@ -1,0 +1,1 @@
+"""From sound to words: decoding, finding speech, recognising it, and doubting what was recognised."""
