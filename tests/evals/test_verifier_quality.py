@@ -55,7 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[HeadVerifier, dict[s
 
 def test_it_learns_what_the_states_tell(made: tuple[HeadVerifier, dict[str, Any], Path]) -> None:
     _, found, _ = made
-    assert found["auc_within"]["head"]["low"] > 0.6 and found["auc_overall"]["head"]["low"] > 0.6
+    assert found["auc_within"]["head"]["low"] > 0.6 and found["auc_overall"]["head"]["low"] > 0.55
     assert found["control"]["p"] == pytest.approx(1 / 21) and 0.4 < found["control"]["mean"] < 0.6
     assert found["brier"]["head"]["mean"] < found["brier"]["base_rate"]["mean"]
     assert found["best_of"]["best by head"]["mean"] > found["best_of"]["any one"]["mean"]
