@@ -142,7 +142,14 @@ class Answering:
     ) -> tuple[dict[str, Any], list[Point]]:
         tools = tools_for(loaded, asked.task, subject.temperature, self.verifier)
         needed = [verifier.params_needed.get("top_logprobs", 0) for verifier in tools.verifiers.values()]
-        pool = SharedPool(backend.sampler, subject.identity, file, top_logprobs=max(needed, default=0))
+        pool = SharedPool(
+            backend.sampler,
+            subject.identity,
+            file,
+            top_logprobs=max(needed, default=0),
+            room=asked.style.room(asked.task),
+            temperature=subject.temperature,
+        )
         price = self._price(subject)
         if price is None and isinstance(backend.sampler, Endpoint):
             price = backend.sampler.settings.prices

@@ -177,13 +177,14 @@ def _model(name: str, measured: Row, said: Sequence[Row]) -> dict[str, Any]:
 
 
 def _knees(measured: Row) -> str:
+    shown = {row["method"] for row in measured["points"] if "tokens" in row["front"]}
     told = [
         f"{each['method']} at {big(each['tokens'])} tokens"
         + (f" ({each['name']}, still rising at its end)" if each["rising"] else f" ({each['name']})")
         for each in measured["knees"]
-        if each["method"] and not each["method"].startswith("pass@")
+        if each["method"] in shown
     ]
-    return f"95 % of each curve's own best is reached by {'; '.join(told)}." if told else ""
+    return f"95 % of its own best is reached by {'; '.join(told)}." if told else ""
 
 
 def _guess(measured: Row) -> str:
@@ -219,12 +220,14 @@ def _table(measured: Row) -> dict[str, Any]:
 def _versus(difference: Row | None, rival: str) -> str:
     if difference is None:
         return ""
-    said = f"{points_between(difference)}, {difference['verdict']}, {probability(difference['p_holm'])}"
+    said = f"{points_between(difference).replace(' points', '')}, "
+    clear = difference["verdict"] in ("gain", "loss")
+    said += f"{difference['verdict']}, {probability(difference['p_holm'])}" if clear else "unclear"
     if rival != "majority":
         return said
     ratio = difference["tokens_ratio"]
-    near = "" if 0.8 < ratio < 1.25 else f" at {ratio:.2g} times its tokens"
-    return f"{said} ({difference['rival']}{near})"
+    near = "" if 0.8 < ratio < 1.25 else f", {ratio:.2g} times its tokens"
+    return f"{said}; {difference['rival']}{near}"
 
 
 # -- around it -----------------------------------------------------------------------------------------------
