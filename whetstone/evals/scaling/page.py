@@ -16,6 +16,11 @@ SMALL = 200  # problems below which intervals are wide enough to be named as a w
 GUESSABLE = 0.05
 CUT = 0.1
 _MARKS = {"oracle": "knows the answers", "control": "control"}
+_RIVALS = {
+    "greedy": "against greedy",
+    "majority": "against a vote for as many tokens",
+    "shuffled": "for its scores",
+}
 _CAPTION = (
     "Bands: 95 %, of methods that are on the front somewhere; the others are grey. Staircase: the front, where nothing "
     "is as good for less. Dashed: an oracle that knows the answers. Dotted: controls, and a guess without reading."
@@ -202,14 +207,15 @@ def _guess(measured: Row) -> str:
 def _table(measured: Row) -> dict[str, Any]:
     known = [cost for cost in charts.AXES if any(cost in row["costs"] for row in measured["points"])]
     failing = any(row["failures"] for row in measured["points"])
-    head = ["setting", "right (95 %)", *known, "against greedy", "against a vote for as many tokens", "for its scores"]
+    rivals = [name for name in _RIVALS if any(row[f"versus_{name}"] for row in measured["points"])]
+    head = ["setting", "right (95 %)", *known, *(_RIVALS[name] for name in rivals)]
     head = [{"flops": "FLOPs", "usd": "USD"}.get(name, name) for name in head]
     rows = []
     for row in measured["points"]:
         mark = f" ({_MARKS[row['kind']]})" if row["kind"] in _MARKS else " ●" if row["front"] else ""
         cells = [row["name"] + mark, accuracy(row["accuracy"])]
         cells += [big(row["costs"][cost]["mean"]) if cost in row["costs"] else "" for cost in known]
-        cells += [_versus(row[f"versus_{rival}"], rival) for rival in ("greedy", "majority", "shuffled")]
+        cells += [_versus(row[f"versus_{rival}"], rival) for rival in rivals]
         cells += [", ".join(f"{share:.2g} {kind}" for kind, share in row["failures"].items())] if failing else []
         rows.append([tied(cell) for cell in cells])
     head += ["failed, of one question"] if failing else []
@@ -239,15 +245,17 @@ def links(result: Row) -> list[str]:
     failed = sum(sum(each["failures"].values()) for m in result["measurements"] for each in m["pools"])
     if failed:
         found.append("an endpoint refused or did not answer now and then: what never came counts as not right")
+    cut = [each for m in result["measurements"] for each in m["pools"] if each["truncated"] > CUT]
+    if cut:
+        worst = max(each["truncated"] for each in cut)
+        found.append(
+            f"up to {percent(worst)} of the samples were cut off at the room for an answer, which thinking has more of"
+        )
     if result["n"] < SMALL:
         found.append(f"{result['n']} problems for each curve: the intervals are wide")
     found.append("the best of many settings is picked on the problems that it is shown on, which flatters it a little")
     if result.get("seed_note"):
         found.append(str(result["seed_note"]))
-    cut = [each for m in result["measurements"] for each in m["pools"] if each["truncated"] > CUT]
-    if cut:
-        worst = max(each["truncated"] for each in cut)
-        found.append(f"up to {percent(worst)} of the samples were cut off at the room for an answer")
     points = [row for measured in result["measurements"] for row in measured["points"]]
     runs = sorted({row["method"] for row in points if row["how"] == "run" and row["method"] != "greedy"})
     if runs:
