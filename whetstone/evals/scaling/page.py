@@ -158,6 +158,12 @@ def _equal_row(row: Row) -> list[str]:
 
 def _model(name: str, measured: Row, said: Sequence[Row]) -> dict[str, Any]:
     lines = [{"kind": "plain", "text": tied(each["text"])} for each in said if each["kind"] != "train or think"]
+    if (made := measured["verifier"]) is not None:
+        cost = f"{big(made['tokens'])} tokens, {big(made['flops'])} FLOPs"
+        told = f"The verifier “head” was made from {made['problems']} problems of {made['task']} level {made['level']}"
+        text = f"{told}, {made['samples']} samples each: about {cost} once, which the curves do not carry."
+        lines.append({"kind": "plain", "text": tied(text)})
+    lines += [{"kind": "plain", "text": tied(f"Threshold: {each['says']}.")} for each in measured["calibrations"]]
     lines += [{"kind": "plain", "text": tied(text)} for text in [_knees(measured), _guess(measured)] if text]
     alt = "; ".join(f"{row['name']} {accuracy(row['accuracy'])}" for row in measured["points"])
     figures = []
