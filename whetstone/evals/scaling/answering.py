@@ -250,7 +250,7 @@ def _require_answers(backend: Backend, pool: SharedPool) -> None:
 
 def made_for(tools: Tools, points: Sequence[Point]) -> dict[str, Any] | None:
     """What the learned verifier was made from, and about what that cost: {task, level, problems, samples, tokens,
-    flops, seconds}, as if its problems were like these: each sample drawn, and looked at once. None where there is none."""
+    flops, seconds}, as if its problems were like these: each sample drawn, and looked at once. None without one."""
     head = tools.verifiers.get("head")
     point = next((point for point in points if point.method == "best:by=head"), None)
     if not isinstance(head, HeadVerifier) or point is None:
