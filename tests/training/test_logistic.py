@@ -61,6 +61,11 @@ def test_scale_and_dead_columns_do_not_matter() -> None:
     found = fit(padded, right, weights, 0.05)
     assert found.weight_F[-1] == 0
     np.testing.assert_allclose(found(padded), plain, atol=1e-4)
+    doubled = fit(np.column_stack([features, *[features[:, :1]] * 8]), right, weights, 0.05)  # nine times the first
+    stretched = fit(features, right, weights, 0.05, stretch_F=np.array([3.0, 1, 1, 1, 1, 1]))
+    np.testing.assert_allclose(
+        stretched(features), doubled(np.column_stack([features, *[features[:, :1]] * 8])), atol=1e-4
+    )
     with pytest.raises(ValueError, match="both kinds"):
         fit(features, np.ones(len(features)), weights, 0.1)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.engine.strategies.asking import KEY, tiny_backend, tiny_loaded
 from whetstone.engine.protocol import SamplingParams
 from whetstone.engine.samples import Pool, SampleFile
-from whetstone.engine.verifiers.states import Pooled, look
+from whetstone.engine.verifiers.states import SAID, Pooled, look
 from whetstone.errors import WorkFailed
 from whetstone.tasks.keys import Stream
 from whetstone.tasks.registry import load_task
@@ -25,10 +25,14 @@ def rows(problems: int = 80, samples: int = 4, strength: float = 2.0, seed: int 
     generator = np.random.default_rng(seed)
     group = np.repeat(np.arange(problems), samples)
     states = generator.normal(size=(problems * samples, WIDTH)) + generator.normal(size=(problems, WIDTH))[group]
-    chance = 1 / (1 + np.exp(-strength * states[:, 0]))
     count = len(group)
+    chance = 1 / (1 + np.exp(-strength * states[:, 0]))
     return Rows(
-        {1: Pooled(generator.normal(size=states.shape), states.astype(np.float32))},
+        {
+            1: Pooled(
+                generator.normal(size=states.shape), states.astype(np.float32), np.zeros((count, SAID), np.float32)
+            )
+        },
         (generator.random(count) < chance).astype(float),
         np.ones(count),
         np.arange(count),
@@ -42,9 +46,9 @@ def rows(problems: int = 80, samples: int = 4, strength: float = 2.0, seed: int 
 def test_folds_find_the_states_that_tell() -> None:
     head, chosen = verifier.final(rows())
     assert (chosen.pooling, chosen.layer) == ("mean", 1) and chosen.loss < 0.6
-    assert np.abs(head.weight_D).argmax() == 0
+    assert np.abs(head.weight_F).argmax() == 0
     again, _ = verifier.final(rows())
-    assert np.array_equal(head.weight_D, again.weight_D) and head.whole == again.whole
+    assert np.array_equal(head.weight_F, again.weight_F) and head.whole == again.whole
 
 
 def test_probabilities_are_calibrated_on_the_whole() -> None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import sqlite3
 import time
+import zlib
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +26,7 @@ CHUNK = 512  # completions that an interruption may cost; more would not make th
 PASSING = ("timeout", "error", "cancelled")  # failures that may not happen again: such a sample is asked for anew
 
 _TABLE = """
-CREATE TABLE IF NOT EXISTS samples (key BLOB PRIMARY KEY, completion TEXT NOT NULL, seconds REAL NOT NULL,
+CREATE TABLE IF NOT EXISTS samples (key BLOB PRIMARY KEY, completion BLOB NOT NULL, seconds REAL NOT NULL,
     prompt_tokens INTEGER) WITHOUT ROWID;
 """
 
@@ -60,13 +61,18 @@ class SampleFile:
             for key in keys:
                 row = cursor.execute("SELECT completion, seconds, prompt_tokens FROM samples WHERE key = ?", (key,))
                 if (values := row.fetchone()) is not None:
-                    found[key] = Sample(_completion(json.loads(values[0])), *values[1:])
+                    found[key] = Sample(_completion(json.loads(zlib.decompress(values[0]))), *values[1:])
         return found
 
     def put(self, samples: dict[bytes, Sample]) -> None:
         """Add samples, all or none of them."""
         rows = [
-            (key, json.dumps(asdict(sample.completion)), sample.seconds, sample.prompt_tokens)
+            (
+                key,
+                zlib.compress(json.dumps(asdict(sample.completion)).encode(), 1),
+                sample.seconds,
+                sample.prompt_tokens,
+            )
             for key, sample in samples.items()
         ]
         with closing(self._db.cursor()) as cursor:

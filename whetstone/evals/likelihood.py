@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from whetstone.engine.protocol import Progress
 from whetstone.errors import UsageError
 from whetstone.models.loading import Loaded
 from whetstone.models.packing import TokenTrie, passes
+from whetstone.models.scores import target_scores
 
 # Distinct tokens of one pass. At 4096 the activations of a 135M model take some 300 MB; logits go by in chunks.
 PASS_TOKENS = 4096
-CHUNK_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -85,20 +84,7 @@ def _one_pass(loaded: Loaded, sequences: Sequence[Sequence[int]]) -> list[TokenS
     hidden_ND = model(tree.ids_N, tree.positions_N, tree)
     targets_M = torch.tensor([token for sequence in asked for token in sequence[1:]], device=model.device)
     place_M = torch.from_numpy(np.concatenate(tree.places)).to(model.device)
-    logprobs_M, greedy_M = _scores(loaded, hidden_ND, place_M, targets_M)
+    logprobs_M, greedy_M = target_scores(model, hidden_ND, place_M, targets_M)
     ends = np.cumsum([len(sequence) - 1 for sequence in asked])[:-1]
     parts = zip(np.split(logprobs_M.cpu().numpy(), ends), np.split(greedy_M.cpu().numpy(), ends), strict=True)
     return [TokenScores(*next(parts)) if len(sequence) > 1 else _NOTHING for sequence in sequences]
-
-
-def _scores(loaded: Loaded, hidden_ND: Tensor, place_M: Tensor, targets_M: Tensor) -> tuple[Tensor, Tensor]:
-    """Both [M]: the log-probability of each target under the state at its place, and whether it is the likeliest."""
-    logprobs_M = hidden_ND.new_empty(len(targets_M), dtype=torch.float32)
-    greedy_M = torch.empty(len(targets_M), dtype=torch.bool, device=hidden_ND.device)
-    for start in range(0, len(hidden_ND), CHUNK_ROWS):
-        logits_CV = loaded.model.logits(hidden_ND[start : start + CHUNK_ROWS])
-        (here_m,) = ((place_M >= start) & (place_M < start + CHUNK_ROWS)).nonzero(as_tuple=True)
-        row_m, target_m = place_M[here_m] - start, targets_M[here_m]
-        logprobs_M[here_m] = logits_CV[row_m, target_m] - logits_CV.logsumexp(-1)[row_m]
-        greedy_M[here_m] = logits_CV.argmax(-1)[row_m] == target_m
-    return logprobs_M, greedy_M

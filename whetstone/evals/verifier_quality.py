@@ -17,8 +17,14 @@ from whetstone.engine.strategies.spending import Spent
 from whetstone.engine.strategies.strategy import Verifier
 from whetstone.engine.verifiers.certainty import Certainty, Likelihood
 from whetstone.engine.verifiers.head import Head, HeadVerifier
-from whetstone.evals.statistics import accuracy_interval, compare, mean_interval, reliability
-from whetstone.evals.statistics.ranking import auc_by_problem, auc_overall
+from whetstone.evals.statistics import (
+    accuracy_interval,
+    auc_by_problem,
+    auc_overall,
+    compare,
+    mean_interval,
+    reliability,
+)
 from whetstone.models.loading import Loaded
 from whetstone.runs.progress import Progress, Stage
 from whetstone.tasks.keys import Key, Stream, commitment

@@ -26,21 +26,19 @@ from whetstone.engine.strategies.run import Account
 from whetstone.engine.strategies.spending import Spent
 from whetstone.engine.strategies.strategy import Candidate, candidate
 from whetstone.engine.verifiers.head import Calibration, Head, as_written, ended_itself
-from whetstone.engine.verifiers.states import POOLINGS, Pooled, look
+from whetstone.engine.verifiers.states import POOLINGS, SAID, Pooled, look
 from whetstone.errors import WorkFailed
 from whetstone.models.config import ModelConfig
 from whetstone.models.loading import Loaded
 from whetstone.tasks.task import Problem, PromptStyle, Task, Verdict
-from whetstone.training.logistic import ROUGH, Floats, fit, log_loss, platt
+from whetstone.training.logistic import EXACT, ROUGH, Floats, Linear, fit, log_loss, platt
 
 QUARTERS = 4
 CUTS = 2  # places where an answer is also looked at unfinished; together they weigh as much as the finished answer
 FOLDS = 3
 PENALTIES = (0.03, 0.1, 0.01, 0.003)  # the first one chooses layer and pooling
-DEPTHS = (
-    0.6,
-    1.0,
-)  # shares of the model's blocks; a middle layer often knows more, and costs less (docs/strategies.md)
+DEPTHS = (0.6, 1.0)  # shares of the model's blocks; a middle layer often knows more (docs/strategies.md)
+STRETCH = 3.0  # of the log-probabilities' columns: three among hundreds, they would be penalised to nothing
 FEWEST = 8  # right answers, and wrong ones, that training needs
 
 Bools = NDArray[np.bool_]
@@ -77,13 +75,14 @@ class Rows:
         return self.source_M % QUARTERS
 
     def of(self, pooling: str, layer: int) -> Floats:
-        """Features [M, D]."""
+        """Features [M, F]."""
         return self.layers[layer].pooled(pooling)
 
     def only(self, kept_M: Bools) -> Rows:
         """Some of the rows."""
         layers = {
-            layer: Pooled(pooled.last_MD[kept_M], pooled.mean_MD[kept_M]) for layer, pooled in self.layers.items()
+            layer: Pooled(pooled.last_MD[kept_M], pooled.mean_MD[kept_M], pooled.said_MS[kept_M])
+            for layer, pooled in self.layers.items()
         }
         rest = [getattr(self, each.name)[kept_M] for each in fields(self) if each.name != "layers"]
         return Rows(layers, *rest)
@@ -190,15 +189,21 @@ def choose(rows: Rows) -> Chosen:
 
 def _tried(rows: Rows, layer: int, pooling: str, l2: float) -> Chosen:
     fold_M = rows.source_M // QUARTERS % FOLDS
-    features_MD = rows.of(pooling, layer)
-    logits_M = np.zeros(len(features_MD))
+    features_MF = rows.of(pooling, layer)
+    logits_M = np.zeros(len(features_MF))
     for fold in range(FOLDS):
         inside = fold_M != fold
         if not 0 < rows.right_M[inside].sum() < inside.sum():
             raise WorkFailed(_too_few(rows))
-        linear = fit(features_MD[inside], rows.right_M[inside], rows.weight_M[inside], l2, ROUGH)
-        logits_M[~inside] = linear(features_MD[~inside])
+        linear = _fit(features_MF[inside], rows.right_M[inside], rows.weight_M[inside], l2, ROUGH)
+        logits_M[~inside] = linear(features_MF[~inside])
     return Chosen(layer, pooling, l2, log_loss(logits_M[rows.whole_M], rows.right_M[rows.whole_M]))
+
+
+def _fit(features_MF: Floats, right_M: Floats, weight_M: Floats, l2: float, tolerance: float = EXACT) -> Linear:
+    stretch_F = np.ones(features_MF.shape[1])
+    stretch_F[-SAID:] = STRETCH
+    return fit(features_MF, right_M, weight_M, l2, stretch_F, tolerance)
 
 
 def train(rows: Rows, calibration: Rows) -> tuple[Head, Chosen]:
@@ -208,7 +213,7 @@ def train(rows: Rows, calibration: Rows) -> tuple[Head, Chosen]:
     if min(good, count - good) < FEWEST:
         raise WorkFailed(_too_few(rows))
     chosen = choose(rows)
-    linear = fit(rows.of(chosen.pooling, chosen.layer), rows.right_M, rows.weight_M, chosen.l2)
+    linear = _fit(rows.of(chosen.pooling, chosen.layer), rows.right_M, rows.weight_M, chosen.l2)
     logits_M = linear(calibration.of(chosen.pooling, chosen.layer))
     whole, prefix = (
         Calibration(*platt(logits_M[mask], calibration.right_M[mask])) if mask.any() else Calibration(1.0, 0.0)
@@ -250,12 +255,12 @@ def rotated(rows: Rows, shuffles: int, seed: int = 0, progress: Progress | None 
 def _shuffled_logits(rows: Rows, test: Rows, chosen: Chosen, shuffles: int, seed: int) -> Floats:
     """Logits [shuffles, M of test] of heads fitted in the same way, the outcomes dealt out anew among the answers."""
     generator = np.random.default_rng(seed)
-    features_MD, test_MD = (each.of(chosen.pooling, chosen.layer) for each in (rows, test))
+    features_MF, test_MF = (each.of(chosen.pooling, chosen.layer) for each in (rows, test))
     _, first, sample_M = np.unique(rows.sample_M, return_index=True, return_inverse=True)
     logits = []
     for _ in range(shuffles):
         dealt_M = generator.permutation(rows.right_M[first])[sample_M]
-        logits.append(fit(features_MD, dealt_M, rows.weight_M, chosen.l2, ROUGH)(test_MD))
+        logits.append(_fit(features_MF, dealt_M, rows.weight_M, chosen.l2, ROUGH)(test_MF))
     return np.array(logits)
 
 

@@ -17,14 +17,15 @@ from whetstone.engine.strategies.names import Tools, strategy_of
 from whetstone.engine.strategies.run import run
 from whetstone.engine.strategies.strategy import Candidate
 from whetstone.engine.verifiers.head import ABOUT, WEIGHTS, Calibration, Head, HeadVerifier
+from whetstone.engine.verifiers.states import SAID
 from whetstone.errors import UsageError
 from whetstone.models.identity import weights_identity
 from whetstone.models.packing import TokenTrie
 
 
 def head(layer: int = 1, pooling: str = "mean", width: int = 32) -> Head:
-    weight_D = np.random.default_rng(1).normal(size=width)
-    return Head(weight_D, 0.3, layer, pooling, Calibration(0.5, -0.2), Calibration(0.25, 0.1))
+    weight_F = np.random.default_rng(1).normal(size=width + SAID)
+    return Head(weight_F, 0.3, layer, pooling, Calibration(0.5, -0.2), Calibration(0.25, 0.1))
 
 
 def candidate(ids: tuple[int, ...], prompt: tuple[int, ...] = (2, 9, 11)) -> Candidate:
@@ -43,10 +44,13 @@ def test_a_score_is_the_plain_formula(pooling: str) -> None:
         tree = TokenTrie([each.ids])
         with torch.no_grad():
             states = loaded.model.states(tree.ids_N, tree.positions_N, tree, {1})[1].double().numpy()
+            logits = loaded.model.logits(loaded.model(tree.ids_N, tree.positions_N, tree))
         answer = states[3:] if len(each.ids) > 3 else states[2:3]
-        z = (answer[-1] if pooling == "last" else answer.mean(0)) @ verifier.head.weight_D + 0.3
+        logprobs = logits.log_softmax(-1)[torch.arange(2, len(each.ids) - 1), list(each.ids[3:])].double().numpy()
+        said = [logprobs.mean(), logprobs.sum(), logprobs.min()] if len(logprobs) else [0, 0, 0]
+        z = np.array([*(answer[-1] if pooling == "last" else answer.mean(0)), *said]) @ verifier.head.weight_F + 0.3
         slope, shift = (0.5, -0.2) if each is ended else (0.25, 0.1)
-        assert value == pytest.approx(1 / (1 + np.exp(-(slope * z + shift))), abs=1e-6)
+        assert value == pytest.approx(1 / (1 + np.exp(-(slope * z + shift))), abs=1e-5)
     assert scores.tokens == 3 + 4 + 1 and scores.flops > 0
     assert verifier.score([]).values == ()
 
@@ -72,7 +76,7 @@ def test_a_folder_brings_it_back(tmp_path: Path) -> None:
     back = HeadVerifier.load(tmp_path / "verifier", tiny_loaded())
     asked = [candidate((7, 8, 12)), candidate((9,))]
     assert back.score(asked).values == pytest.approx(verifier.score(asked).values, abs=1e-8)
-    assert np.array_equal(back.head.weight_D, verifier.head.weight_D)
+    assert np.array_equal(back.head.weight_F, verifier.head.weight_F)
     for name in ("bias", "layer", "pooling", "whole", "prefix"):
         assert getattr(back.head, name) == getattr(verifier.head, name)
     assert back.about["quality"] == {"task": "addition"} and back.about["weights"] == weights_identity(loaded.model)

@@ -19,10 +19,12 @@ from whetstone.models.checkpoint import load_folder
 from whetstone.models.loading import Loaded
 
 
-def their_states(name: str, ids: list[int]) -> list[np.ndarray]:
+def theirs(name: str, ids: list[int]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Hidden states of every layer, and the log-probability of each token but the first."""
     with torch.no_grad():
-        found = oracle(name)(torch.tensor([ids]), output_hidden_states=True).hidden_states
-    return [state[0].float().numpy() for state in found]
+        found = oracle(name)(torch.tensor([ids]), output_hidden_states=True)
+    logprobs = found.logits[0].float().log_softmax(-1)[torch.arange(len(ids) - 1), ids[1:]]
+    return [state[0].float().numpy() for state in found.hidden_states], logprobs.numpy()
 
 
 @pytest.mark.parametrize("name", ["llama-tied", "qwen2-window", "qwen3", "olmo2"])
@@ -40,13 +42,16 @@ def test_against_transformers(name: str, pass_tokens: int, tmp_path: Path) -> No
     looked = look(loaded, written, list(layers), pass_tokens=pass_tokens)
     row = 0
     for each in written:
-        theirs = their_states(name, list(each.ids))
+        states, logprobs = theirs(name, list(each.ids))
         for end in each.ends:
             for layer in layers:
-                state = theirs[layer][20:end] if end > 20 else theirs[layer][19:20]
+                state = states[layer][20:end] if end > 20 else states[layer][19:20]
                 scale = 1 + np.abs(state).max()
                 np.testing.assert_allclose(looked.layers[layer].last_MD[row], state[-1], atol=1e-4 * scale)
                 np.testing.assert_allclose(looked.layers[layer].mean_MD[row], state.mean(0), atol=1e-4 * scale)
+            so_far = logprobs[19 : end - 1]
+            said = [so_far.mean(), so_far.sum(), so_far.min()] if end > 20 else [0, 0, 0]
+            np.testing.assert_allclose(looked.layers[0].said_MS[row], said, atol=1e-3)
             row += 1
     assert row == len(looked.layers[0].last_MD)
 
@@ -59,7 +64,10 @@ def test_distinct_beginnings_are_computed_and_counted_once(sequences: list[list[
     beginnings = {tuple(ids[: end + 1]) for ids in sequences for end in range(len(ids))}
     assert looked.tokens == len(beginnings)
     config = loaded.model.config
-    assert looked.flops == pytest.approx(sum(state_flops(config, 1, len(each) - 1, 1) for each in beginnings))
+    arithmetic = sum(state_flops(config, 1, len(each) - 1, config.layers) for each in beginnings)
+    predicting = {tuple(ids[:end]) for ids in sequences for end in range(1, len(ids))}
+    arithmetic += 2 * config.vocab_size * config.width * len(predicting)
+    assert looked.flops == pytest.approx(arithmetic)
     for row, ids in enumerate(sequences):
         alone = look(loaded, [Written(tuple(ids), 1, (len(ids),))], [1])
         np.testing.assert_allclose(looked.layers[1].mean_MD[row], alone.layers[1].mean_MD[0], atol=1e-5)

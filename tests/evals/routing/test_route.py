@@ -67,7 +67,11 @@ def test_what_is_written(learned: tuple[Path, dict[str, Any]]) -> None:
     assert Policy.load(out).to_dict()["rule"] == json.loads(json.dumps(told["rule"]))
     facts = told["facts"]
     assert facts["problems"] == {"train": 24, "validation": 24, "eval": 24} and facts["seed_note"] is None
-    assert len(facts["singles"]) == 3 and set(facts["curves"]) == {"cascade", "classifier"}
+    assert len(facts["singles"]) == 3 and set(facts["curves"]) == {
+        "cascade",
+        "classifier, ngrams",
+        "classifier, hidden",
+    }
     assert any(0 < row["accuracy"]["mean"] < 1 for row in facts["singles"])
     costs = [row["cost"]["mean"] for row in facts["singles"]]
     assert costs == sorted(costs) and costs[0] > 0

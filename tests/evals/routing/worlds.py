@@ -13,9 +13,9 @@ from whetstone.evals.routing.outcomes import Table
 def table(right: object, sure: object, cost: object, features: object = None) -> Table:
     right_NO = np.array(right, dtype=np.float64)
     cost_NO = np.broadcast_to(np.array(cost, dtype=np.float64), right_NO.shape)
-    features_ND = np.zeros((len(right_NO), 0)) if features is None else np.array(features, dtype=np.float64)
+    seen = {} if features is None else {"ngrams": (np.array(features, dtype=np.float64), np.zeros(len(right_NO)))}
     ids = tuple(map(str, range(len(right_NO))))
-    return Table(right_NO, np.array(sure, dtype=np.float64), cost_NO, features_ND, np.zeros(len(right_NO)), ids)
+    return Table(right_NO, np.array(sure, dtype=np.float64), cost_NO, seen, ids)
 
 
 def random_table(seed: int, count: int, options: int) -> Table:

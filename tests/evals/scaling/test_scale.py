@@ -16,6 +16,7 @@ from tests.evals.scaling.test_break_even import finished_run
 from tests.pages import assert_opens, assert_self_contained, browser
 from tests.tiny import tiny_folder
 from whetstone.engine.samples import SampleFile
+from whetstone.engine.strategies.names import METHODS as METHODS_OF
 from whetstone.evals.scaling.page import render
 from whetstone.evals.scaling.points import Point
 from whetstone.evals.scaling.reading import read_points
@@ -39,7 +40,7 @@ POINT = {
     "per_problem": dict,
 }
 MEASUREMENT = {"model", "task", "task_version", "level", "n", "room", "pools", "guess", "points", "knees", "cheapest"}
-MEASUREMENT |= {"left_out", "problems", "clusters", "looks"}
+MEASUREMENT |= {"calibrations", "verifier", "left_out", "problems", "clusters", "looks"}
 RESULT = {"kind", "schema", "created", "command", "seed", "seed_shared", "seed_note", "key", "style", "n", "budgets"}
 RESULT |= {"methods", "want", "prices", "models", "measurements", "train_or_think", "versions", "machine", "sentences"}
 
@@ -218,7 +219,9 @@ def test_a_folder_of_somebody_else_or_in_use_is_refused(desk: Path, tmp_path: Pa
         ({"temperatures": [0.5, 0.6, 0.7]}, "given 3 times for 1 models"),
         ({"prices": Path("nowhere.toml")}, "nowhere.toml cannot be read"),
         ({"trained": ["nowhere"]}, "not the directory of a run"),
-        ({"methods": "best"}, "there is no such verifier"),
+        ({"methods": "best:by=oracle"}, "there is no such verifier"),
+        ({"methods": "best:by=head"}, "there is no such verifier"),
+        ({"methods": "consistency", "verifier": Path("nowhere")}, "there is no verifier in nowhere"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_drawn(
@@ -243,3 +246,71 @@ def test_no_curve_needs_more_than_its_largest_point(desk: Path, measured: dict[s
     one, three = (rows[f"consistency-{k}"]["per_problem"] for k in (1, 3))
     np.testing.assert_allclose(three["written_tokens"], 3 * np.array(one["written_tokens"]), rtol=1e-4)
     assert three["prompt_tokens"] == one["prompt_tokens"] and set(three["completions"]) == {3.0}
+
+
+def test_every_method_appears_and_verifiers_choose_where_they_may(desk: Path, tmp_path: Path) -> None:
+    """All that is registered, with nothing named; a check that knows the answer is none of them."""
+    result = scaled(desk, tmp_path / "out", [desk / "tiny"], tasks="digits@1", methods=None, budgets="1,2", n=4)
+    (each,) = result["measurements"]
+    methods = {point["method"].split(":")[0] for point in each["points"] if point["kind"] == "method"}
+    out = {left["method"].split("-")[0].split(":")[0] for left in each["left_out"]}
+    assert methods | out == set(METHODS_OF) and {"greedy", "consistency", "best", "weighted", "agree"} <= methods
+    verifiers = {point["method"] for point in each["points"] if point["method"].startswith("best:")}
+    assert {"best:by=certainty", "best:by=likelihood"} <= verifiers and "best:by=check" not in verifiers
+
+
+def test_thresholds_are_chosen_on_other_questions(desk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    scaled(desk, out, [desk / "tiny"], tasks="digits@1", methods="consistency,allocate,confident", budgets="2", n=6)
+    (each,) = saved(out)["measurements"]
+    told = {row["method"]: row for row in each["calibrations"]}
+    assert set(told) == {"allocate", "confident"} and all(
+        "kept for" in row["says"] or "questions" in row["says"] for row in told.values()
+    )
+    names = {row["method"]: row["name"] for row in each["points"]}
+    assert names["allocate"].startswith("allocate-2:") and names["allocate"] == told["allocate"]["name"]
+    # by its full name it is the same again, without a calibration
+    again = scaled(desk, out, [desk / "tiny"], tasks="digits@1", methods=names["allocate"], budgets="2", n=6)
+    (fixed,) = again["measurements"]
+    assert fixed["calibrations"] == []
+    by_name = {row["name"]: row["accuracy"] for row in each["points"]}
+    assert fixed["points"][0]["accuracy"] == by_name[names["allocate"]]
+
+
+def test_a_kept_question_is_none_that_is_measured() -> None:
+    from whetstone.evals.evaluate import asked_of
+    from whetstone.evals.scaling.measuring import kept_questions
+    from whetstone.tasks.registry import load_task
+
+    asked = asked_of(load_task("addition"), 2, 50, "only", 0)
+    measured_here = {problem.question for problem in asked.problems}
+    kept = kept_questions(asked, 60)
+    assert len(kept) == 60
+    assert not any(question in each.prompts[0][-1]["content"] for each in kept for question in measured_here)
+
+
+def test_a_learned_verifier_chooses_and_says_what_it_cost(desk: Path, tmp_path: Path) -> None:
+    from whetstone.engine.backends import local
+    from whetstone.engine.samples import Pool
+    from whetstone.evals.verifier_quality import make_verifier
+    from whetstone.models.loading import load
+    from whetstone.runs.progress import Progress
+
+    loaded = load(str(desk / "tiny"))
+    backend = local(loaded)
+    pool, task = Pool(backend.sampler, "tiny"), Digits()
+    make_verifier(loaded, backend, pool, task, 1, b"k" * 32, tmp_path / "head", Progress(), problems=24, samples=4)
+    options: dict[str, Any] = {"tasks": "digits@1", "verifier": tmp_path / "head", "budgets": "1,2", "n": 6}
+    result = scaled(desk, tmp_path / "out", [desk / "tiny"], methods="best:by=head,consistency", **options)
+    (each,) = result["measurements"]
+    point = each["points"][1]
+    assert point["name"] == "best-2:by=head" and point["costs"]["verifier_tokens"]["mean"] > 0
+    assert point["versus_shuffled"]["rival"] == "best-2:by=head, scores shuffled"
+    made = each["verifier"]
+    first = each["points"][0]["costs"]
+    assert made["flops"] == pytest.approx(24 * 4 * first["flops"]["mean"]) and made["problems"] == 24
+    # it belongs to these weights; another model goes without it, or is refused where it stands alone
+    with pytest.raises(wh.UsageError, match="make one for this model"):
+        scaled(desk, tmp_path / "other", [desk / "run"], methods="best:by=head", **options)
+    both = scaled(desk, tmp_path / "both", [desk / "tiny", desk / "run"], methods=None, **options | {"n": 3})
+    assert [each["verifier"] is None for each in both["measurements"]] == [False, True]

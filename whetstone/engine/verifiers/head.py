@@ -1,4 +1,4 @@
-"""The learned outcome verifier: a linear classifier on the model's own hidden states, calibrated.
+"""The learned outcome verifier: a linear classifier on the model's own hidden states and likelihood, calibrated.
 
 A folder holds it: head.safetensors (the weights) and head.json (which model it belongs to, what it looks at, its
 calibration, how good it was measured to be). `training/verifier.py` makes one, `evals/verifier_quality.py` measures it.
@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from scipy.special import expit
 
 from whetstone.engine.strategies.strategy import Candidate, Scores
-from whetstone.engine.verifiers.states import POOLINGS, Pooled, Written, look
+from whetstone.engine.verifiers.states import POOLINGS, SAID, Pooled, Written, look
 from whetstone.errors import UsageError
 from whetstone.files import atomic_folder
 from whetstone.models.files import write_json, write_tensors
@@ -46,12 +46,12 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Head:
-    """z = weight . state + bias, where the state is pooled (`Pooled.pooled`) after `layer` blocks of the model.
+    """z = weight . features + bias, where the features are `Pooled.pooled` after `layer` blocks of the model.
 
     Answers that have ended and those that have not are calibrated apart: the same logit says less of the latter.
     """
 
-    weight_D: Floats
+    weight_F: Floats  # [D + SAID]
     bias: float
     layer: int
     pooling: str
@@ -60,7 +60,7 @@ class Head:
 
     def logits(self, pooled: Pooled) -> Floats:
         """[M]."""
-        return pooled.pooled(self.pooling) @ self.weight_D + self.bias
+        return pooled.pooled(self.pooling) @ self.weight_F + self.bias
 
     def probabilities(self, pooled: Pooled, ended_M: NDArray[np.bool_]) -> Floats:
         """How probable it is that the finished answer is right [M]; `ended_M`: whether it is finished already."""
@@ -113,7 +113,7 @@ class HeadVerifier:
         }
         with atomic_folder(folder) as partial:
             tensors = {
-                "weight": torch.from_numpy(head.weight_D),
+                "weight": torch.from_numpy(head.weight_F),
                 "bias": torch.tensor([head.bias], dtype=torch.float64),
             }
             write_tensors(tensors, partial / WEIGHTS)
@@ -141,7 +141,7 @@ class HeadVerifier:
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as failure:
             raise UsageError(f"the verifier in {folder} is damaged ({failure}): make it again") from None
         config = loaded.model.config
-        fits = head.weight_D.shape == (config.width,) and 0 <= head.layer <= config.layers
+        fits = head.weight_F.shape == (config.width + SAID,) and 0 <= head.layer <= config.layers
         if head.pooling not in POOLINGS or not fits:
             raise UsageError(f"the verifier in {folder} is damaged (its sizes are not the model's): make it again")
         return cls(loaded, head, about)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from whetstone.engine.routing.policy import Floats
+from whetstone.engine.routing.policy import Cascade, Floats
+from whetstone.evals.page.numbers import probability, signed
 from whetstone.evals.routing.outcomes import Played, Ruled, Table, play
 from whetstone.evals.statistics import accuracy_interval, compare, holm, mean_interval
 from whetstone.evals.statistics.clusters import Clusters
@@ -75,8 +76,9 @@ def versus_singles(
     """For each option: the route that is allowed to cost as much on the validation problems, and the paired difference
     between them on the test problems. All are one family: `p_holm`.
 
-    {option, accuracy, cost, route_accuracy, route_cost, difference {mean, low, high}, p, p_holm}; a difference above 0
-    is one for the route. An option that no route is cheap enough for is left out.
+    {option, accuracy, cost, itself, route_accuracy, route_cost, difference {mean, low, high}, p, p_holm}; a difference
+    above 0 is one for the route; itself: the route is that option alone. An option that no route is cheap enough for is
+    left out.
     """
     clusters = known_clusters(test)
     rows: list[dict[str, Any]] = []
@@ -84,13 +86,15 @@ def versus_singles(
         allowed = [each for each in curve if each.cost <= validation.cost_NO[:, place].mean() * (1 + 1e-9)]
         if not allowed:
             continue
-        route = play(max(allowed, key=lambda each: each.accuracy).rule, test)
+        best = max(allowed, key=lambda each: each.accuracy).rule
+        route = play(best, test)
         told = compare(test.right_NO[:, place], route.right_N, clusters)
         rows.append(
             {
                 "option": name,
                 "accuracy": float(test.right_NO[:, place].mean()),
                 "cost": float(test.cost_NO[:, place].mean()),
+                "itself": best == Cascade((place,), ()),
                 "route_accuracy": route.accuracy,
                 "route_cost": route.cost,
                 "difference": {name: told[name] for name in ("mean", "low", "high")},
@@ -106,22 +110,28 @@ def sentence(rows: Sequence[Mapping[str, Any]], unit: str) -> str:
     """Whether the route is on or above every single option at equal cost, in words."""
     if not rows:
         return "No route is as cheap as any single option, so there is no comparison at equal cost."
-    worst = min(rows, key=lambda row: row["difference"]["mean"])
-    low, high = (100 * worst["difference"][end] for end in ("low", "high"))
-    interval = f"95 % interval {low:+.1f} to {high:+.1f}; p = {worst['p_holm']:.2g} after Holm"
-    points = f"{100 * worst['difference']['mean']:+.1f} points ({interval})"
-    dearer = ", ".join(row["option"] for row in rows if row["route_cost"] > row["cost"] * 1.02)
-    more = f" Against {dearer} it cost more {unit} on the test problems than it was allowed." if dearer else ""
-    if worst["difference"]["mean"] >= 0:
-        best = max(rows, key=lambda row: row["difference"]["mean"])
-        gains = [row for row in rows if row["difference"]["low"] > 0 and row["p_holm"] < 0.05]
-        which = ", ".join(row["option"] for row in gains)
-        clear = f"distinguishably above {which}" if gains else "distinguishably above none of them"
-        return (
-            f"The route is on or above every single option at equal cost: at the least {points} against "
-            f"{worst['option']}, at the most {100 * best['difference']['mean']:+.1f} against {best['option']}; "
-            f"it is {clear}.{more}"
-        )
-    verdict = "and that is a loss" if worst["difference"]["high"] < 0 else "which chance may explain"
-    told = f"{points} against {worst['option']}, {verdict}"
-    return f"The route is not above every single option at equal cost: {told}.{more}"
+    others = [row for row in rows if not row["itself"]]
+    same = ", ".join(row["option"] for row in rows if row["itself"])
+    if not others:
+        return f"At equal cost the best route is a single option itself ({same}): routing gains nothing here."
+    worst = min(others, key=lambda row: row["difference"]["mean"])
+    best = max(others, key=lambda row: row["difference"]["mean"])
+    told = f"{_points(worst)} against {worst['option']}"
+    if worst["difference"]["mean"] < 0:
+        verdict = "and that is a loss" if worst["difference"]["high"] < 0 else "which chance may explain"
+        said = f"The route is not above every single option at equal cost: {told}, {verdict}."
+    else:
+        above = [r["option"] for r in others if r["difference"]["low"] > 0 and r["p_holm"] < 0.05]
+        clear = f"distinguishably above {', '.join(above)}" if above else "distinguishably above none of them"
+        most = f", at the most {_points(best)} against {best['option']}" if best is not worst else ""
+        said = f"The route is on or above every single option at equal cost: at the least {told}{most}; it is {clear}."
+    if same:
+        said += f" At the cost of {same} the route is that option itself."
+    if dearer := ", ".join(row["option"] for row in others if row["route_cost"] > row["cost"] * 1.02):
+        said += f" Against {dearer} it cost more {unit} on the test problems than it was allowed."
+    return said
+
+
+def _points(row: Mapping[str, Any]) -> str:
+    mean, low, high = (signed(row["difference"][part]) for part in ("mean", "low", "high"))
+    return f"{mean} points (95 % interval {low} to {high}; {probability(row['p_holm'])} after Holm)"

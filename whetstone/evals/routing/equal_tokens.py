@@ -34,8 +34,7 @@ def votes_at_equal_cost(
         right_N = asker.judged(run, problems)
         cost_N = asker.costs(option, [outcome.spent for outcome in run], unit)
         alone = Played(right_N, cost_N, np.zeros(len(right_N), dtype=np.int64))
-        nothing = np.zeros((len(right_N), 0))
-        table = Table(right_N[:, None], right_N[:, None], cost_N[:, None], nothing, cost_N, clusters=clusters)
+        table = Table(right_N[:, None], right_N[:, None], cost_N[:, None], clusters=clusters)
         told = compare(right_N, played.right_N, known_clusters(table))
         difference = {part: told[part] for part in ("mean", "low", "high", "p")}
         rows.append({"option": option.name} | measured(alone, table) | {"difference": difference})

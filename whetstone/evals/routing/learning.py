@@ -47,10 +47,10 @@ def _thresholds(sure_N: Floats, steps: int) -> list[float]:
 def fitted(table: Table, features: Features, costs_O: Floats) -> Classifier:
     """A classifier at rate 0 from training problems: a ridge logistic regression for each option, its penalty chosen by
     cross-validated likelihood. Where an option was always or never right, that is what is expected of it."""
-    mean_D = table.features_ND.mean(axis=0)
-    spread_D = table.features_ND.std(axis=0)
+    features_ND, _ = table.seen[features.kind]
+    mean_D, spread_D = features_ND.mean(axis=0), features_ND.std(axis=0)
     scale_D = np.where(spread_D > 1e-9, spread_D, 1.0)
-    inputs_ND = (table.features_ND - mean_D) / scale_D
+    inputs_ND = (features_ND - mean_D) / scale_D
     fits = [_fit_cross_validated(inputs_ND, right_N) for right_N in table.right_NO.T]
     weights_OD, bias_O = np.array([fit[:-1] for fit in fits]), np.array([fit[-1] for fit in fits])
     return Classifier(features, mean_D, scale_D, weights_OD, bias_O, costs_O, 0.0)
@@ -99,7 +99,7 @@ def _log_loss(fit: Floats, inputs_ND: Floats, right_N: Floats) -> float:
 def classifiers(base: Classifier, table: Table, rates: int = RATES) -> list[Ruled]:
     """The front of the classifier at every rate of exchange between accuracy and cost at which a choice on this table
     changes (or `rates` of them)."""
-    chances_NO = base.chances(table.features_ND)
+    chances_NO = base.chances(table.seen[base.features.kind][0])
     found = {0.0}
     for one, two in combinations(range(len(base.costs_O)), 2):
         apart = base.costs_O[one] - base.costs_O[two]

@@ -141,13 +141,14 @@ def question_text(messages: Sequence[Message]) -> str:
     return next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
 
 
-def features_of(options: Sequence[Option], models: dict[str, Model], order: Sequence[int]) -> Features:
-    """Hidden states of the cheapest option whose model is here, else n-grams."""
+def features_of(options: Sequence[Option], models: dict[str, Model], order: Sequence[int]) -> list[Features]:
+    """N-grams, and hidden states of the cheapest option whose model is here."""
+    found = [Features("ngrams", NGRAMS)]
     for place in order:
         model = models[options[place].model]
         if model.engine is not None and model.config is not None:
-            return Features("hidden", model.config.width, place)
-    return Features("ngrams", NGRAMS)
+            return [*found, Features("hidden", model.config.width, place)]
+    return found
 
 
 def table_of(
@@ -159,10 +160,9 @@ def table_of(
     sure = [[confidence(outcome.choice) for outcome in each] for each in outcomes]
     pairs = zip(options, outcomes, strict=True)
     cost = [asker.costs(option, [outcome.spent for outcome in each], unit) for option, each in pairs]
-    nothing = np.zeros((len(problems), 0))
     ids, clusters = tuple(p.id for p in problems), tuple(p.cluster for p in problems)
     right_NO, sure_NO, cost_NO = (np.array(each, dtype=np.float64).T for each in (right, sure, cost))
-    return Table(right_NO, sure_NO, cost_NO, nothing, np.zeros(len(problems)), ids, clusters)
+    return Table(right_NO, sure_NO, cost_NO, {}, ids, clusters)
 
 
 def require_folder(path: Path, known: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +15,13 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Table:
-    """N questions, O options: right_NO (0 or 1), sure_NO (confidence), cost_NO in one unit. features_ND and what
-    computing them costs, reading_N, for a classifier. clusters: as `Problem.cluster`."""
+    """N questions, O options: right_NO (0 or 1), sure_NO (confidence), cost_NO in one unit. seen: for each kind of
+    `Features` the questions' features [N, D] and what computing them costs [N]. clusters: as `Problem.cluster`."""
 
     right_NO: Floats
     sure_NO: Floats
     cost_NO: Floats
-    features_ND: Floats
-    reading_N: Floats
+    seen: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
     ids: tuple[str, ...] = ()
     clusters: tuple[str, ...] = ()
 
@@ -56,8 +55,9 @@ def play(rule: Rule, table: Table) -> Played:
     """What the rule answers and pays: a cascade pays for all it asked, a classifier for reading the question."""
     rows = np.arange(len(table))
     if isinstance(rule, Classifier):
-        chosen_N = rule.choose(table.features_ND)
-        cost_N = table.cost_NO[rows, chosen_N] + table.reading_N
+        features_ND, reading_N = table.seen[rule.features.kind]
+        chosen_N = rule.choose(features_ND)
+        cost_N = table.cost_NO[rows, chosen_N] + reading_N
     else:
         chosen_N, cost_N = _fall(rule, table)
     return Played(table.right_NO[rows, chosen_N], cost_N, chosen_N)

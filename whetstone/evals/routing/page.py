@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from whetstone.evals.page.figures import ACCENT, BASE, INK, MUTED, SHARP, dot, drawing, labels, legend, percent_axis
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from whetstone.evals.page.figures import (
+    ACCENT,
+    BASE,
+    INK,
+    MUTED,
+    SHARP,
+    TWIN,
+    dot,
+    drawing,
+    labels,
+    legend,
+    percent_axis,
+)
 from whetstone.evals.page.frame import Facts, figure, fill
 from whetstone.evals.page.numbers import accuracy, percent, probability, signed, tied
 
@@ -73,6 +88,8 @@ def links(told: Row) -> list[str]:
     """What to hold against it, weakest first; never empty."""
     facts = told["facts"]
     found = []
+    if told["rule"]["kind"] == "cascade" and len(told["rule"]["order"]) == 1:
+        found.append("the route is one option alone: routing gained nothing on the problems that it was chosen on")
     gap = facts["validation"]["accuracy"] - facts["test"]["accuracy"]["mean"]
     if gap > 0.02:
         found.append(
@@ -101,21 +118,26 @@ def _curve(told: Row) -> dict[str, Any]:
         axes = made.subplots()
         diagonal = facts["diagonal"]
         axes.plot(*zip(*diagonal, strict=True), color=MUTED, linestyle=(0, (3, 2)), linewidth=1.2, label="by chance")
-        colours = {"cascade": SHARP, "classifier": ACCENT}
-        for kind, points in facts["curves"].items():
+        for colour, (kind, points) in zip((SHARP, ACCENT, TWIN), facts["curves"].items(), strict=False):
             costs = [point["cost"]["mean"] for point in points]
             means = [point["accuracy"]["mean"] for point in points]
             marks = {"marker": "o", "markersize": 3, "linewidth": 1.2}
-            axes.plot(costs, means, color=colours[kind], label=kind, **marks)  # type: ignore[arg-type]
+            axes.plot(costs, means, color=colour, label=kind, **marks)  # type: ignore[arg-type]
+        middle = math.sqrt(math.prod(sorted(row["cost"]["mean"] for row in facts["singles"])[:: len(names) - 1]))
         for row in facts["singles"]:
             dot(axes, row["cost"]["mean"], row["accuracy"], BASE, label=None)
             place = row["cost"]["mean"], row["accuracy"]["mean"]
-            axes.annotate(names[row["option"]], place, xytext=(6, -10), textcoords="offset points", fontsize=7.5)
+            left = row["cost"]["mean"] < middle
+            beside: dict[str, Any] = {"xytext": (6 if left else -6, -10), "ha": "left" if left else "right"}
+            axes.annotate(names[row["option"]], place, textcoords="offset points", fontsize=7.5, **beside)
         for row in facts["equal_cost"]:
             dot(axes, row["cost"]["mean"], row["accuracy"], MUTED, label=None)
         dot(axes, facts["test"]["cost"]["mean"], facts["test"]["accuracy"], INK, label="this route")
         if all(row["cost"]["mean"] > 0 for row in facts["singles"]):
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         axes.set_xlabel(f"{unit} for a question")
         percent_axis(axes)
         legend(axes)

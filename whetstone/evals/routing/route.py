@@ -171,18 +171,19 @@ class _Learning:
         if self.wanted.kind != "classifier":
             curves["cascade"] = cascades(tables["validation"])
         if self.wanted.kind != "cascade":
-            features = features_of(self.options, self.asker.models, tables["train"].by_cost)
-            for part in PARTS:
-                tables[part] = self._with_features(tables[part], features, part)
-            base = fitted(tables["train"], features, tables["train"].cost_NO.mean(axis=0))
-            curves["classifier"] = classifiers(base, tables["validation"])
+            for features in features_of(self.options, self.asker.models, tables["train"].by_cost):
+                for part in PARTS:
+                    tables[part] = self._with_features(tables[part], features, part)
+                base = fitted(tables["train"], features, tables["train"].cost_NO.mean(axis=0))
+                curves[f"classifier, {features.kind}"] = classifiers(base, tables["validation"])
         return curves
 
     def _with_features(self, table: Table, features: Features, part: str) -> Table:
         option = self.options[features.option]
         found_ND, spent = self.asker.features(features, self.asker.models[option.model], self.asked.parts[part])
-        reading_N = self.asker.costs(option, spent, self.wanted.unit) if features.kind == "hidden" else table.reading_N
-        return replace(table, features_ND=found_ND, reading_N=reading_N)
+        unit = self.wanted.unit
+        reading_N = self.asker.costs(option, spent, unit) if features.kind == "hidden" else np.zeros(len(table))
+        return replace(table, seen={**table.seen, features.kind: (found_ND, reading_N)})
 
     def _measured(
         self,

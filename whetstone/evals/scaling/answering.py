@@ -12,7 +12,9 @@ from whetstone.engine.prices import Hourly, PriceTable
 from whetstone.engine.remote.endpoint import Endpoint
 from whetstone.engine.remote.usage import Prices
 from whetstone.engine.samples import SampleFile
+from whetstone.engine.strategies.names import Tools
 from whetstone.engine.strategies.spending import weights_read
+from whetstone.engine.verifiers.head import HeadVerifier
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.evaluate import Asked, unanswered
 from whetstone.evals.looks import count_look
@@ -84,11 +86,13 @@ class Answering:
     verifier: Path | None
     want: float | None
     progress: Progress
+    several: bool = False  # models
 
     def all(self, subjects: Sequence[Subject], asked: Sequence[Asked]) -> tuple[list[dict[str, Any]], list[Any]]:
         """The measurements as JSON, model by model, and the comparisons of trained models with their bases."""
         told: list[dict[str, Any]] = []
         points: dict[tuple[str, int], list[Point]] = {}
+        self.several = len(subjects) > 1
         file = SampleFile(self.folder / SAMPLES)
         try:
             for subject in subjects:
@@ -140,9 +144,16 @@ class Answering:
     def _measure(
         self, subject: Subject, loaded: Loaded | None, backend: Backend, asked: Asked, file: SampleFile
     ) -> tuple[dict[str, Any], list[Point]]:
-        tools = tools_for(loaded, asked.task, subject.temperature, self.verifier)
+        tools = self._tools(subject, loaded, asked)
         needed = [verifier.params_needed.get("top_logprobs", 0) for verifier in tools.verifiers.values()]
-        pool = SharedPool(backend.sampler, subject.identity, file, top_logprobs=max(needed, default=0))
+        pool = SharedPool(
+            backend.sampler,
+            subject.identity,
+            file,
+            top_logprobs=max(needed, default=0),
+            room=asked.style.room(asked.task),
+            temperature=subject.temperature,
+        )
         price = self._price(subject)
         if price is None and isinstance(backend.sampler, Endpoint):
             price = backend.sampler.settings.prices
@@ -157,7 +168,17 @@ class Answering:
             measured = measure(asked, asker, settings, questions, _shown_by(stage), strict=self.wishes is not None)
             stage.total = stage.done
         _require_answers(backend, pool)
-        return self._told(subject, asked, measured, left_out), measured.points
+        told = self._told(subject, asked, measured, left_out)
+        return told | {"verifier": made_for(tools, measured.points)}, measured.points
+
+    def _tools(self, subject: Subject, loaded: Loaded | None, asked: Asked) -> Tools:
+        try:
+            return tools_for(loaded, asked.task, subject.temperature, self.verifier)
+        except UsageError as error:
+            if not self.several:
+                raise
+            self.progress.message(f"{subject.name} goes without the verifier: {error}")  # it belongs to another model
+            return tools_for(loaded, asked.task, subject.temperature, None)
 
     def _told(
         self, subject: Subject, asked: Asked, measured: Measured, left_out: list[dict[str, str]]
@@ -178,6 +199,7 @@ class Answering:
             "points": [row | {"per_problem": p.rows()} for row, p in zip(rows, measured.points, strict=True)],
             "knees": knees(measured.points, known),
             "cheapest": None if self.want is None else cheapest(measured.points, self.want, ids, clusters),
+            "calibrations": measured.calibrations,
             "left_out": left_out + measured.left_out,
             "problems": ids,
             "clusters": clusters,
@@ -224,6 +246,20 @@ def _require_answers(backend: Backend, pool: SharedPool) -> None:
     facts = backend.facts()
     if facts is not None and pool.found == 0 and 0 < pool.drawn <= unanswered(facts):
         raise WorkFailed(f"not one of {pool.drawn} requests was answered, the last for this: {facts['last_failure']}")
+
+
+def made_for(tools: Tools, points: Sequence[Point]) -> dict[str, Any] | None:
+    """What the learned verifier was made from, and about what that cost: {task, level, problems, samples, tokens,
+    flops, seconds}, as if its problems were like these: each sample drawn, and looked at once. None without one."""
+    head = tools.verifiers.get("head")
+    point = next((point for point in points if point.method == "best:by=head"), None)
+    if not isinstance(head, HeadVerifier) or point is None:
+        return None
+    quality = head.about["quality"]
+    of_one = {cost: (point.mean(cost) or 0.0) / point.budget for cost in ("tokens", "flops", "seconds")}
+    made = quality["problems"] * quality["samples"]
+    told = {name: quality[name] for name in ("task", "level", "problems", "samples")}
+    return told | {cost: value * made for cost, value in of_one.items()}
 
 
 def guess_rate(asked: Asked) -> dict[str, Any] | None:

@@ -47,16 +47,19 @@ def trade(name: str, measured: Row, cost: str) -> str | None:
         return None
     methods = list(dict.fromkeys(row["method"] for row in rows))
     short = labels(methods, 30)
-    coloured = {row["method"] for row in rows if cost in row["front"] or row["kind"] != "method"}
-    named = len(coloured) + (len(coloured) < len(methods))
+    coloured = {row["method"] for row in rows if cost in row["front"] or row["kind"] == "oracle"}
+    named = len(coloured) + any(row["kind"] == "control" for row in rows) + (len(coloured) < len(methods))
     with drawing(name, height=HEIGHT + 0.19 * max(0, math.ceil(named / 2) - 2)) as (figure, out):
         axes = figure.subplots()
         used = greys = 0
+        seen: set[str] = set()
         for method in methods:
             curve = sorted((r for r in rows if r["method"] == method), key=lambda r: float(r["costs"][cost]["mean"]))
             if curve[0]["kind"] != "method":
                 dash = (0, (4, 2)) if curve[0]["kind"] == "oracle" else (0, (1, 1.5))
-                _line(axes, curve, cost, short[method], MUTED, "", dash, False)
+                name = "best-of-k, scores shuffled" if curve[0]["kind"] == "control" else short[method]
+                _line(axes, curve, cost, "" if name in seen else name, MUTED, "", dash, False)
+                seen.add(name)
             elif any(cost in row["front"] for row in curve):
                 colour, marker = SERIES[used % len(SERIES)], MARKERS[used % len(MARKERS)]
                 _line(axes, curve, cost, short[method], colour, marker, "solid", True)

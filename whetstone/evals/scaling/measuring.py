@@ -15,6 +15,7 @@ from whetstone.engine.prices import Hourly
 from whetstone.engine.protocol import Completion, SamplingParams
 from whetstone.engine.remote.usage import Prices
 from whetstone.engine.rollout import UNANSWERED, Judge, PromptTooLong
+from whetstone.engine.strategies.adaptive import Calibrates
 from whetstone.engine.strategies.names import Tools, strategy_of
 from whetstone.engine.strategies.parallel import Parallel
 from whetstone.engine.strategies.questions import question_of
@@ -29,8 +30,11 @@ from whetstone.evals.scaling.pool import SharedPool
 from whetstone.evals.scaling.wishes import Wish
 from whetstone.evals.statistics.clusters import Floats
 from whetstone.models.config import ModelConfig
+from whetstone.tasks.files.task import FixedItems
+from whetstone.tasks.keys import Key, Stream
 from whetstone.tasks.task import Problem, PromptStyle, Verdict
 
+CALIBRATION = 100  # questions on which a threshold is chosen
 Show = Callable[[int, str], None]  # units of work that are done now, a few words
 
 
@@ -47,6 +51,11 @@ class Setting:
     def pooled(self) -> Parallel | None:
         """The strategy, where a pool of independent samples says all about it."""
         return self.strategy if isinstance(self.strategy, Parallel) and self.strategy.wordings == 1 else None
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether it chooses a threshold by itself, on questions kept for that: where none is named."""
+        return isinstance(self.strategy, Calibrates) and "threshold=" not in self.wish.options
 
     @property
     def verifier(self) -> str:
@@ -73,9 +82,11 @@ class Asker:
 
 @dataclass
 class Measured:
-    """What one model did on one task and level. `pools`: about the samples of each temperature."""
+    """What one model did on one task and level. `pools`: about the samples of each temperature; `calibrations`: what
+    strategies learned from questions kept for that ({method, name, says, questions, tokens})."""
 
     points: list[Point] = field(default_factory=list)
+    calibrations: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[dict[str, str]] = field(default_factory=list)
     pools: list[dict[str, Any]] = field(default_factory=list)
 
@@ -131,7 +142,8 @@ def settings_of(
         for budget, name in settings:
             try:
                 setting = Setting(wish, budget, name, strategy_of(name, asker.tools))
-                _require_possible(setting, questions[0], asker.backend)
+                if not setting.calibrates:
+                    _require_possible(setting, questions[0], asker.backend)
                 found.append(setting)
             except UsageError as error:
                 failed.append({"method": name, "why": str(error)})
@@ -176,6 +188,9 @@ def measure(
         measured.points += points_of_pool(kept, pool, asker, "" if len(warmths) == 1 else f", t={warmth:g}")
     for setting in settings:
         if setting.pooled is None:
+            if setting.calibrates:
+                setting, told = calibrated(asked, asker, setting, show)
+                measured.calibrations.append(told)
             measured.points.append(run_point(asked, asker, setting, questions, judging, show))
     order = list(dict.fromkeys(setting.wish.name for setting in settings))
     kinds = ("method", "control", "oracle")
@@ -321,6 +336,45 @@ def finished(
     usd_N = dollars(spent_NF, asker.price)
     usd_N = None if usd_N is None else rounded(usd_N)
     return Point(method, name, budget, kind, how, rounded(right_N), spent_NF, usd_N, dict(failures))
+
+
+# -- questions kept for thresholds ---------------------------------------------------------------------------
+
+
+def kept_questions(asked: Asked, count: int) -> list[Question]:
+    """Others than those that are measured: of the validation split, or the items of a file behind them, as many as
+    there are up to `count`. Raises UsageError where there are none."""
+    key = Key.derive(asked.key, "whetstone scale, calibration")
+    if isinstance(asked.task, FixedItems):
+        drawn = asked.task.draw(len(asked.problems) + count, asked.key).problems
+        known = {problem.id for problem in asked.problems}
+        problems = [problem for problem in drawn if problem.id not in known]
+    else:
+        found: dict[str, Problem] = {}
+        stream = Stream(asked.task, key, "validation", asked.level)
+        for place in range(4 * count):
+            problem = stream.problem(place)
+            found.setdefault(problem.id, problem)
+        problems = list(found.values())[:count]
+    if not problems:
+        raise UsageError("no question is left on which a threshold could be chosen: name one, as in :threshold=0.97")
+    return questions_of(replace(asked, problems=problems, key=key))
+
+
+def calibrated(asked: Asked, asker: Asker, setting: Setting, show: Show) -> tuple[Setting, dict[str, Any]]:
+    """The setting with the threshold that it chose, and what is to be told of that."""
+    assert isinstance(setting.strategy, Calibrates)
+    questions, pool = kept_questions(asked, CALIBRATION), asker.pool
+    pool.show = lambda done, wanted: show(0, f"threshold of {setting.name}: {done} of {wanted} drawn")
+
+    def trial(strategy: Strategy) -> Sequence[Outcome]:
+        return run(strategy, questions, asker.backend, pool, asker.config)
+
+    made = setting.strategy.calibrated(trial)
+    pool.show = None
+    ready = replace(setting, name=made.strategy.name, strategy=made.strategy)
+    told = {"method": setting.wish.name, "name": ready.name, "says": made.says, "questions": len(questions)}
+    return ready, told | {"tokens": made.spent.tokens}
 
 
 # -- one run each --------------------------------------------------------------------------------------------

@@ -16,6 +16,11 @@ SMALL = 200  # problems below which intervals are wide enough to be named as a w
 GUESSABLE = 0.05
 CUT = 0.1
 _MARKS = {"oracle": "knows the answers", "control": "control"}
+_RIVALS = {
+    "greedy": "against greedy",
+    "majority": "against a vote for as many tokens",
+    "shuffled": "for its scores",
+}
 _CAPTION = (
     "Bands: 95 %, of methods that are on the front somewhere; the others are grey. Staircase: the front, where nothing "
     "is as good for less. Dashed: an oracle that knows the answers. Dotted: controls, and a guess without reading."
@@ -153,6 +158,12 @@ def _equal_row(row: Row) -> list[str]:
 
 def _model(name: str, measured: Row, said: Sequence[Row]) -> dict[str, Any]:
     lines = [{"kind": "plain", "text": tied(each["text"])} for each in said if each["kind"] != "train or think"]
+    if (made := measured["verifier"]) is not None:
+        cost = f"{big(made['tokens'])} tokens, {big(made['flops'])} FLOPs"
+        told = f"The verifier “head” was made from {made['problems']} problems of {made['task']} level {made['level']}"
+        text = f"{told}, {made['samples']} samples each: about {cost} once, which the curves do not carry."
+        lines.append({"kind": "plain", "text": tied(text)})
+    lines += [{"kind": "plain", "text": tied(f"Threshold: {each['says']}.")} for each in measured["calibrations"]]
     lines += [{"kind": "plain", "text": tied(text)} for text in [_knees(measured), _guess(measured)] if text]
     alt = "; ".join(f"{row['name']} {accuracy(row['accuracy'])}" for row in measured["points"])
     figures = []
@@ -177,13 +188,14 @@ def _model(name: str, measured: Row, said: Sequence[Row]) -> dict[str, Any]:
 
 
 def _knees(measured: Row) -> str:
+    shown = {row["method"] for row in measured["points"] if "tokens" in row["front"]}
     told = [
         f"{each['method']} at {big(each['tokens'])} tokens"
         + (f" ({each['name']}, still rising at its end)" if each["rising"] else f" ({each['name']})")
         for each in measured["knees"]
-        if each["method"] and not each["method"].startswith("pass@")
+        if each["method"] in shown
     ]
-    return f"95 % of each curve's own best is reached by {'; '.join(told)}." if told else ""
+    return f"95 % of its own best is reached by {'; '.join(told)}." if told else ""
 
 
 def _guess(measured: Row) -> str:
@@ -201,14 +213,15 @@ def _guess(measured: Row) -> str:
 def _table(measured: Row) -> dict[str, Any]:
     known = [cost for cost in charts.AXES if any(cost in row["costs"] for row in measured["points"])]
     failing = any(row["failures"] for row in measured["points"])
-    head = ["setting", "right (95 %)", *known, "against greedy", "against a vote for as many tokens", "for its scores"]
+    rivals = [name for name in _RIVALS if any(row[f"versus_{name}"] for row in measured["points"])]
+    head = ["setting", "right (95 %)", *known, *(_RIVALS[name] for name in rivals)]
     head = [{"flops": "FLOPs", "usd": "USD"}.get(name, name) for name in head]
     rows = []
     for row in measured["points"]:
         mark = f" ({_MARKS[row['kind']]})" if row["kind"] in _MARKS else " ●" if row["front"] else ""
         cells = [row["name"] + mark, accuracy(row["accuracy"])]
         cells += [big(row["costs"][cost]["mean"]) if cost in row["costs"] else "" for cost in known]
-        cells += [_versus(row[f"versus_{rival}"], rival) for rival in ("greedy", "majority", "shuffled")]
+        cells += [_versus(row[f"versus_{rival}"], rival) for rival in rivals]
         cells += [", ".join(f"{share:.2g} {kind}" for kind, share in row["failures"].items())] if failing else []
         rows.append([tied(cell) for cell in cells])
     head += ["failed, of one question"] if failing else []
@@ -219,12 +232,14 @@ def _table(measured: Row) -> dict[str, Any]:
 def _versus(difference: Row | None, rival: str) -> str:
     if difference is None:
         return ""
-    said = f"{points_between(difference)}, {difference['verdict']}, {probability(difference['p_holm'])}"
+    said = f"{points_between(difference).replace(' points', '')}, "
+    clear = difference["verdict"] in ("gain", "loss")
+    said += f"{difference['verdict']}, {probability(difference['p_holm'])}" if clear else "unclear"
     if rival != "majority":
         return said
     ratio = difference["tokens_ratio"]
-    near = "" if 0.8 < ratio < 1.25 else f" at {ratio:.2g} times its tokens"
-    return f"{said} ({difference['rival']}{near})"
+    near = "" if 0.8 < ratio < 1.25 else f", {ratio:.2g} times its tokens"
+    return f"{said}; {difference['rival']}{near}"
 
 
 # -- around it -----------------------------------------------------------------------------------------------
@@ -236,15 +251,17 @@ def links(result: Row) -> list[str]:
     failed = sum(sum(each["failures"].values()) for m in result["measurements"] for each in m["pools"])
     if failed:
         found.append("an endpoint refused or did not answer now and then: what never came counts as not right")
+    cut = [each for m in result["measurements"] for each in m["pools"] if each["truncated"] > CUT]
+    if cut:
+        worst = max(each["truncated"] for each in cut)
+        found.append(
+            f"up to {percent(worst)} of the samples were cut off at the room for an answer, which thinking has more of"
+        )
     if result["n"] < SMALL:
         found.append(f"{result['n']} problems for each curve: the intervals are wide")
     found.append("the best of many settings is picked on the problems that it is shown on, which flatters it a little")
     if result.get("seed_note"):
         found.append(str(result["seed_note"]))
-    cut = [each for m in result["measurements"] for each in m["pools"] if each["truncated"] > CUT]
-    if cut:
-        worst = max(each["truncated"] for each in cut)
-        found.append(f"up to {percent(worst)} of the samples were cut off at the room for an answer")
     points = [row for measured in result["measurements"] for row in measured["points"]]
     runs = sorted({row["method"] for row in points if row["how"] == "run" and row["method"] != "greedy"})
     if runs:

@@ -13,17 +13,21 @@ from whetstone.engine.strategies.run import FAILED
 
 @dataclass
 class SharedPool(Pool):
-    """`top_logprobs`: what the most curious of the methods wants to know of each token; all get it, for otherwise the
-    same sample would be drawn twice. `failures` counts completions that never came; `show` is told of each drawing."""
+    """`top_logprobs`: what the most curious verifier wants to know of each token of an answer in `room` tokens at
+    `temperature`; whoever draws such answers gets it, for otherwise the same sample would be drawn twice. `failures`
+    counts completions that never came; `show` is told of each drawing."""
 
     top_logprobs: int = 0
+    room: int = 0
+    temperature: float = 1.0
     failures: Counter[str] = field(default_factory=Counter)
     show: Progress | None = None
 
     def sample(
         self, requests: Sequence[Request], params: SamplingParams, progress: Progress | None = None
     ) -> list[list[Sample]]:
-        params = replace(params, top_logprobs=max(params.top_logprobs, self.top_logprobs))
+        if (params.max_new_tokens, params.temperature) == (self.room, self.temperature):
+            params = replace(params, top_logprobs=max(params.top_logprobs, self.top_logprobs))
         sampled = super().sample(requests, params, progress or self.show)
         finishes = (sample.completion.finish for group in sampled for sample in group)
         self.failures.update(finish for finish in finishes if finish in FAILED)

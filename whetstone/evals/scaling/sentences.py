@@ -39,7 +39,9 @@ def thinking(measured: Row) -> str:
     if best is None:
         return "No method was measured."
     oracle = max((row["accuracy"]["mean"] for row in measured["points"] if row["kind"] == "oracle"), default=None)
-    ceiling = "" if oracle is None else f" Some sample is right in {percent(oracle)}: what a perfect choice would earn."
+    ceiling = ""
+    if oracle is not None and oracle > best["accuracy"]["mean"]:
+        ceiling = f" Some sample is right in {percent(oracle)}: what a perfect choice would earn."
     if greedy is None:
         return f"The best setting is {best['name']} with {percent(best['accuracy']['mean'])}.{ceiling}"
     gains = [row for row in rows if (row["versus_greedy"] or {}).get("verdict") == "gain"]

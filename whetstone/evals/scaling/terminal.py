@@ -18,6 +18,7 @@ def lines(result: Row) -> list[str]:
         level = "" if measured["level"] is None else f" level {measured['level']}"
         found += ["", f"{measured['model']} on {measured['task']}{level}, {measured['n']} problems"]
         found += _table(measured)
+        found += [f"threshold: {each['says']}" for each in measured["calibrations"]]
         found += [f"left out: {each['method']} ({each['why']})" for each in measured["left_out"]]
         told = [each for each in result["sentences"] if each["kind"] != "train or think"]
         keys = ("model", "task", "level")

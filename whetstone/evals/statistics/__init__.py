@@ -24,6 +24,7 @@ from whetstone.evals.statistics.pairs import (
     unpaired_difference,
 )
 from whetstone.evals.statistics.power import POWER, effect_paired, items_paired, items_unpaired
+from whetstone.evals.statistics.ranking import auc, auc_by_problem, auc_overall
 from whetstone.evals.statistics.ranks import rank_intervals
 from whetstone.evals.statistics.reliability import Bin, Reliability, reliability
 from whetstone.evals.statistics.repeated import (
@@ -45,6 +46,9 @@ __all__ = [
     "Reliability",
     "SeedSpread",
     "accuracy_interval",
+    "auc",
+    "auc_by_problem",
+    "auc_overall",
     "best_of_k",
     "beta_binomial",
     "cluster_bootstrap",
