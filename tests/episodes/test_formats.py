@@ -192,6 +192,7 @@ def test_html_of_a_saved_page_is_read_as_prose() -> None:
 
 
 NOBODY = "Dinner was at one. 10:30 was late. And so on."
+TIGHT = [("Ann Lee", "Hello."), ("Bob", '"Hi."'), ("Ann Lee", "Yes."), ("Bob", "No.")]
 NO_NAMES = "The reason: money.\n\nWarning: loud.\n\nChapter 2: noise."
 
 
@@ -226,6 +227,9 @@ NO_NAMES = "The reason: money.\n\nWarning: loud.\n\nChapter 2: noise."
             [("SPEAKER_00", "Hi."), ("SPEAKER_01", "Yo.")],
             [0, 4],
         ),
+        ("Jordan:\n\nHello.\n\nAlban:\n\nHi.", [("Jordan", "Hello."), ("Alban", "Hi.")], [None, None]),
+        ('Ann Lee:Hello.\nBob:"Hi."\nAnn Lee:Yes.\nBob:No.', TIGHT, [None] * 4),
+        ("Visit Re:Zero now.\n\nEmail:me@x.org", [("", "Visit Re:Zero now. Email:me@x.org")], [None]),
         (NO_NAMES, [("", " ".join(NO_NAMES.split()))], [None]),
     ],
 )
@@ -234,6 +238,15 @@ def test_plain_text(text: str, turns: list[tuple[str, str]], starts: list[float 
     assert found.format == "text" and said(found) == turns
     firsts = [at for at, word in enumerate(found.words) if not at or word.speaker != found.words[at - 1].speaker]
     assert [found.words[at].start for at in firsts] == starts
+
+
+def test_times_in_the_middle_of_a_paragraph_are_no_words() -> None:
+    found = read(
+        "[00:00:00] Ann: This is [00:00:05] one [0:00:05 - 0:00:09] thing.\n\n[00:01:00] [00:01:05] And [sic] two."
+    )
+    assert said(found) == [("Ann", "This is one thing. And [sic] two.")] and found.breaks == {0, 4}
+    assert [word.start for word in found.words] == [0, 0, 5, 5, 65, 65, 65]
+    assert [word.end for word in found.words] == [5, 5, 60, 60, None, None, None]
 
 
 def test_the_content_decides_and_not_the_name(tmp_path: Path) -> None:

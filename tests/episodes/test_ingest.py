@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -28,13 +29,13 @@ def test_a_file_and_its_audio(store: Store, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "one.vtt").write_text(VTT)
     (folder / "one.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nAnother text\n")
-    (folder / "one.mp3").write_bytes(b"ID3" + bytes(1000))
-    report = ingest.file(store, folder / "one.mp3")
+    (folder / "one.MP3").write_bytes(b"ID3" + bytes(1000))
+    report = ingest.file(store, folder / "one.MP3")
     [episode] = report.new
     found = store.episode(episode)
     assert (found.about.title, found.about.show, found.words) == ("one", "My talks", 3)
-    assert found.about.audio == str((folder / "one.mp3").resolve()) and found.source.endswith("one.vtt")
-    assert found.audio_sha256 == hashlib.sha256((folder / "one.mp3").read_bytes()).hexdigest()
+    assert found.about.audio == str((folder / "one.MP3").resolve()) and found.source.endswith("one.vtt")
+    assert found.audio_sha256 == hashlib.sha256((folder / "one.MP3").read_bytes()).hexdigest()
     assert ingest.file(store, folder / "one.vtt").same == [episode]
     assert ingest.file(store, folder / "one.srt").new == [episode]  # the one that is named, not the better one
     transcript = store.transcript(episode)
@@ -60,12 +61,17 @@ def test_a_folder(store: Store, tmp_path: Path) -> None:
     (folder / "sound.ogg").write_bytes(b"OggS" + bytes(100))
     (folder / "picture.png").write_bytes(b"\x89PNG")
     (folder / "around").symlink_to(folder)
+    (folder / "README.md").write_text("About these files.")
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff\x1b[2J.vtt")).write_text(VTT)
     named: list[str] = []
     report = ingest.folder(store, folder, progress=named.append)
-    assert named == ["2024/a", "a", "b", "bad", "fake", "sound"]
+    assert named[:6] == ["2024/a", "a", "b", "bad", "fake", "sound"]
     assert [store.episode(each).about.title for each in report.new] == ["a", "a", "A <b>page"]
     assert [store.episode(each).about.title for each in report.untranscribed] == ["sound"]
-    assert report.failures == ["bad.vtt holds no words", "fake.srt is a PDF: save its text as a .txt file"]
+    assert "rename it" in report.failures.pop() and report.failures == [
+        "bad.vtt holds no words",
+        "fake.srt is a PDF: save its text as a .txt file",
+    ]
     assert store.episode(report.new[1]).origin == Origin.MACHINE
     again = ingest.folder(store, folder)
     assert again.same == report.new and not again.new and len(store.episodes()) == 4

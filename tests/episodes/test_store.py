@@ -269,6 +269,17 @@ def test_a_reader_sees_one_moment_and_waits_for_nobody(tmp_path: Path) -> None:
         add(other)
         assert store.episodes() == []
     assert len(store.episodes()) == 1
+    with store.reading(), pytest.raises(RuntimeError, match="inside of reading"):
+        store.remove_episode(1)
+
+
+def test_threads_that_ended_leave_no_connections(tmp_path: Path) -> None:
+    with Store(tmp_path / "a.db") as store:
+        for _ in range(20):
+            thread = threading.Thread(target=store.episodes)
+            thread.start()
+            thread.join()
+        assert len(store._all) <= 3
 
 
 def test_a_second_writer_waits_and_then_gives_up_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,10 @@ from whetstone.episodes.feeds import Feed, Item
 from whetstone.episodes.fetching import Fetched, fetch, is_address
 from whetstone.episodes.store.library import Store
 from whetstone.errors import UsageError, WorkFailed
+from whetstone.text import printable
 
 AUDIO = frozenset((".mp3", ".m4a", ".mp4", ".wav", ".ogg", ".oga", ".opus", ".flac", ".aac"))
-TRANSCRIPTS = (".vtt", ".json", ".srt", ".html", ".htm", ".txt", ".md")  # of several with one name the first is taken
+TRANSCRIPTS = (".vtt", ".json", ".srt", ".html", ".htm", ".txt")  # of several with one name the first is taken
 MOST_FILES = 20_000
 _BLOCK = 1 << 20
 
@@ -161,6 +162,9 @@ def _take_group(
     store: Store, show: int, name: str, group: dict[str, Path], report: Report, about: About | None
 ) -> None:
     """One episode: its transcript, where there is one that can be read, and its audio."""
+    for each in group.values():
+        if printable(str(each)) != str(each):
+            raise UsageError(f"{printable(str(each))} has a name that is no plain text: rename it")
     audio = next((each for suffix, each in sorted(group.items()) if suffix in AUDIO), None)
     written = [group[suffix] for suffix in TRANSCRIPTS if suffix in group]
     written += [each for suffix, each in group.items() if suffix not in AUDIO and suffix not in TRANSCRIPTS]
@@ -238,9 +242,9 @@ def _is_audio(path: Path) -> bool:
 
 def _beside(path: Path) -> Iterator[Path]:
     """The file and those that differ from it only in the ending, as far as they matter here."""
-    for suffix in (*AUDIO, *TRANSCRIPTS):
-        each = path.with_suffix(suffix)
-        if each != path and each.is_file():
+    for each in path.parent.iterdir():
+        matters = each.suffix.lower() in AUDIO or each.suffix.lower() in TRANSCRIPTS
+        if each.stem == path.stem and each != path and matters and each.is_file():
             yield each
     yield path
 

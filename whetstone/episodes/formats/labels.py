@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from whetstone.episodes.formats.reading import name as clean_name
 
 # >> Name:  - Name:  [Name]:  **Name:**  (a colon that is written &#58; is no label, see the VTT writer)
-_LABEL = re.compile(
+_NAMED = (
     r"(?P<all>\s*(?P<turn>(?:>{2,}|&gt;&gt;|[-\u2013\u2014])\s*)?[*_#]{0,3}[\[(]?"
-    r"(?P<name>[^\W_](?:[^:\[\]()<>*&\n]|&amp;){0,60}?)[\])]?(?:[*_]{1,3})?\s?:[*_]{0,3})(?=\s|$)"
+    r"(?P<name>[^\W_](?:[^:\[\]()<>*&\n]|&amp;){0,60}?)[\])]?(?:[*_]{1,3})?\s?:[*_]{0,3})"
 )
+_LABEL = re.compile(rf"{_NAMED}(?=\s|$)")
+_TIGHT = re.compile(rf"{_NAMED}(?=[\"\u201c\u2018'(]?[^\W\d_])")
 _WORD = re.compile(r"(?:[^\W\d_][\w.'\u2019\-]*|#?\d{1,3}[a-z]?|&|&amp;)")
 _NUMBERED = re.compile(
     r"(?:speaker|host|guest|interviewer|interviewee|moderator|caller|voice|person|participant|unknown|spk|narrator)"
@@ -57,11 +59,17 @@ class Label:
     fresh: bool = True
 
 
-def label(text: str, fresh: bool = True) -> Label | None:
-    """The words before a colon at the very beginning of `text`, if they could be a name; `end`: characters it takes."""
+def label(text: str, fresh: bool = True, tight: bool = False) -> Label | None:
+    """The words before a colon at the very beginning of `text`, if they could be a name; `end`: characters it takes.
+
+    tight: what is said may follow the colon without a space ("Ann Lee:Hello"); such a label counts only if it
+    is repeated.
+    """
     if ":" not in text[:80]:
         return None
     found = _LABEL.match(text, 0, 160)
+    if found is None and tight:
+        found, fresh = _TIGHT.match(text, 0, 160), False
     if found is None:
         return None
     taken = found["all"]

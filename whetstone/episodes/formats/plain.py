@@ -30,7 +30,7 @@ def _paragraphs(lines: list[str]) -> Iterator[Paragraph]:
     every_line = _lines_are_turns(lines)
     gathered: list[str] = []
     for line in lines:
-        begins = _TIMED.match(line) or (every_line and labels.label(line) is not None)
+        begins = _TIMED.match(line) or (every_line and labels.label(line, tight=True) is not None)
         if gathered and (begins or not line.strip()):
             yield Paragraph("\n".join(gathered))
             gathered = []
@@ -42,7 +42,9 @@ def _paragraphs(lines: list[str]) -> Iterator[Paragraph]:
 
 def _lines_are_turns(lines: list[str]) -> bool:
     """Whether names also stand at the beginning of lines inside a paragraph, and one of them more than once."""
-    found = [label.name for before, line in pairwise(lines) if before.strip() and (label := labels.label(line))]
+    found = [
+        label.name for before, line in pairwise(lines) if before.strip() and (label := labels.label(line, tight=True))
+    ]
     return len(found) > len(set(found)) or len(found) >= 2
 
 

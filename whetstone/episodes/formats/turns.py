@@ -7,7 +7,7 @@ neither; a name and a time hold until the next ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from whetstone.episodes.formats import labels
@@ -16,6 +16,7 @@ from whetstone.episodes.transcript import Timing, Word
 
 _TIME = r"(?:\d{1,3}:)?\d{1,3}:\d{2}(?:[.,]\d{1,3})?"
 _RANGE = rf"(?P<time>{_TIME})(?:\s*(?:-+>?|\u2013|\u2014)\s*{_TIME})?"
+_INSIDE = re.compile(rf"\[{_RANGE}\]", re.ASCII)
 _ROUND = _RANGE.replace("time", "round")
 _BRACKETED = re.compile(
     rf"\s*[*_]{{0,3}}(?:\[{_RANGE}\]|\({_ROUND}\))[*_]{{0,3}}\s*[-\u2013\u2014:]?\s*",
@@ -45,6 +46,7 @@ class _Turn:
     start: float | None
     label: labels.Label | None  # still part of the text
     speaker: str
+    goes_on: bool = False  # the same paragraph as the turn before
 
 
 def reading(paragraphs: Sequence[Paragraph], kind: str, what: str, title: str = "") -> Reading:
@@ -57,7 +59,7 @@ def reading(paragraphs: Sequence[Paragraph], kind: str, what: str, title: str = 
         turns.append(turn)
         said = turn.text or said
     names = labels.names(turn.label for turn in turns if turn.label is not None)
-    turns = [_named(turn, names) for turn in turns]
+    turns = [part for turn in turns for part in _parted(_named(turn, names))]
     ends = _ends(turns)
     words: list[Word] = []
     breaks = []
@@ -67,7 +69,8 @@ def reading(paragraphs: Sequence[Paragraph], kind: str, what: str, title: str = 
         if turn.start is not None:
             start, end = turn.start, until
         if found := tokens(turn.text):
-            breaks.append(len(words))
+            if not turn.goes_on:
+                breaks.append(len(words))
             words += [Word(text, start, end, speaker) for text in found]
     timing = Timing.CUE if any(word.start is not None for word in words) else Timing.NONE
     return Reading(checked(words, what), timing, frozenset(breaks), title=name(title), format=kind)
@@ -90,7 +93,7 @@ def _turn(paragraph: Paragraph, bare: bool, fresh: bool) -> _Turn:
         start, text = clock(found["time"]), text[found.end() :]
     elif start is None and (found := _NAME_THEN_TIME.match(text, 0, 160)) and _is_header(found):
         return _Turn(text[found.end() :], clock(found["time"]), None, name(found["name"]))
-    return _Turn(text, start, labels.label(text, fresh), paragraph.speaker)
+    return _Turn(text, start, labels.label(text, fresh, tight=True), paragraph.speaker)
 
 
 def _is_header(found: re.Match[str]) -> bool:
@@ -106,12 +109,24 @@ def _named(turn: _Turn, names: frozenset[str]) -> _Turn:
     return replace(turn, text=turn.text[turn.label.end :], speaker=turn.label.name, label=None)
 
 
+def _parted(turn: _Turn) -> Iterator[_Turn]:
+    """The turn, cut where a time in square brackets stands in the middle of it."""
+    at, start, goes_on = 0, turn.start, False
+    for found in _INSIDE.finditer(turn.text):
+        if (time := clock(found["time"])) is not None:
+            yield replace(turn, text=turn.text[at : found.start()], start=start, goes_on=goes_on)
+            at, start, goes_on = found.end(), time, goes_on or bool(turn.text[at : found.start()].strip())
+    yield replace(turn, text=turn.text[at:], start=start, goes_on=goes_on)
+
+
 def _ends(turns: Sequence[_Turn]) -> list[float | None]:
     """For each turn with a time the next later time: its words are said until then, as far as anybody knows."""
     ends: list[float | None] = []
     following: float | None = None
+    end: float | None = None
     for turn in reversed(turns):
-        ends.append(following if turn.start is None or following is None or following > turn.start else None)
-        if turn.start is not None:
+        if turn.start is not None and turn.start != following:  # of equal times all end together
+            end = following if following is not None and following > turn.start else None
             following = turn.start
+        ends.append(end)
     return ends[::-1]

@@ -15,7 +15,7 @@ from whetstone.errors import UsageError, WorkFailed
 from whetstone.files import disk_full_is_work_failed
 
 WAIT = 30.0  # seconds that a writer waits for another one
-_CACHE = 64 << 10  # KiB of pages kept in memory by each connection
+_CACHE = 16 << 10  # KiB of pages kept in memory by each connection
 
 
 class Database:
@@ -28,7 +28,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self._own = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._all: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._lock = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ class Database:
     def close(self) -> None:
         """Close every thread's connection; the log is folded into the file when the last process does so."""
         with self._lock:
-            for connection in self._all:
+            for _, connection in self._all:
                 connection.close()
             self._all.clear()
             self._own = threading.local()
@@ -75,6 +75,8 @@ class Database:
         """
         with self._failures():
             connection = self._connection()
+            if getattr(self._own, "only_reads", False):
+                raise RuntimeError("nothing is changed inside of reading()")
             if connection.in_transaction:
                 yield connection
                 return
@@ -96,9 +98,11 @@ class Database:
                 yield
                 return
             connection.execute("BEGIN")
+            self._own.only_reads = True
             try:
                 yield
             finally:
+                self._own.only_reads = False
                 connection.execute("COMMIT")
 
     def revision(self) -> int:
@@ -120,7 +124,11 @@ class Database:
             connection.execute("PRAGMA trusted_schema = OFF")
             self._own.connection = connection
             with self._lock:
-                self._all.append(connection)
+                for thread, left in self._all:  # servers make threads and end them
+                    if not thread.is_alive():
+                        left.close()
+                self._all = [each for each in self._all if each[0].is_alive()]
+                self._all.append((threading.current_thread(), connection))
         return connection
 
     def _prepare(self) -> None:

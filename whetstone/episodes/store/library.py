@@ -138,11 +138,13 @@ class Store(Database):
         return None if row is None else int(row[0])
 
     def remove_episode(self, episode: int) -> None:
-        """Take an episode out, with all that was made of it. A show without episodes goes too."""
+        """Take an episode out, with all that was made of it. A show that has no other goes too. Raises UsageError
+        where there is no such episode."""
         with self.writing() as base:
+            show = self.episode(episode).show
             _forget_transcript(base, episode)
             base.execute("DELETE FROM episodes WHERE id = ?", (episode,))
-            base.execute("DELETE FROM shows WHERE id NOT IN (SELECT show FROM episodes)")
+            base.execute("DELETE FROM shows WHERE id = ? AND id NOT IN (SELECT show FROM episodes)", (show,))
 
     # -- transcripts ----------------------------------------------------------------------------------------------
 

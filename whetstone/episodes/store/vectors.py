@@ -156,24 +156,28 @@ class Index:
             return self._loaded
 
     def _load(self) -> _Loaded:
+        key = (self.embedder.name, self.kind)
         with self.store.reading():
             revision = self.store.rows("SELECT value FROM state WHERE key = 'vectors'")[0][0]
-            rows = self.store.rows(
-                "SELECT owner, dimension, spans, f16 FROM vectors WHERE model = ? AND kind = ? ORDER BY owner",
-                (self.embedder.name, self.kind),
+            owners = self.store.rows(
+                """SELECT owner, dimension, length(spans) / 16 AS count FROM vectors WHERE model = ? AND kind = ?
+                ORDER BY owner""",
+                key,
             )
-        dimension = rows[0]["dimension"] if rows else 1
-        if any(row["dimension"] != dimension for row in rows):
-            raise UsageError(f"the library's vectors of {self.embedder.name} differ in length: index it anew")
-        counts = [len(row["spans"]) // 16 for row in rows]
-        vectors_ND = np.empty((sum(counts), dimension), dtype=np.float16)
-        spans_N2 = np.empty((sum(counts), 2), dtype=np.int64)
-        at = 0
-        for row, count in zip(rows, counts, strict=True):
-            vectors_ND[at : at + count] = np.frombuffer(row["f16"], "<f2").reshape(count, dimension)
-            spans_N2[at : at + count] = np.frombuffer(row["spans"], "<i8").reshape(count, 2)
-            at += count
-        owners_N = np.repeat(np.array([row["owner"] for row in rows], dtype=np.int64), counts)
+            dimension = owners[0]["dimension"] if owners else 1
+            if any(row["dimension"] != dimension for row in owners):
+                raise UsageError(f"the library's vectors of {self.embedder.name} differ in length: index it anew")
+            counts = [row["count"] for row in owners]
+            vectors_ND = np.empty((sum(counts), dimension), dtype=np.float16)
+            spans_N2 = np.empty((sum(counts), 2), dtype=np.int64)
+            at = 0
+            for row, count in zip(owners, counts, strict=True):  # one at a time: all of them twice is a lot of memory
+                question = "SELECT spans, f16 FROM vectors WHERE model = ? AND kind = ? AND owner = ?"
+                [found] = self.store.rows(question, (*key, row["owner"]))
+                spans_N2[at : at + count] = np.frombuffer(found["spans"], "<i8").reshape(count, 2)
+                vectors_ND[at : at + count] = np.frombuffer(found["f16"], "<f2").reshape(count, dimension)
+                at += count
+        owners_N = np.repeat(np.array([row["owner"] for row in owners], dtype=np.int64), counts)
         return _Loaded(revision, vectors_ND, owners_N, spans_N2)
 
 
