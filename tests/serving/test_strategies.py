@@ -291,6 +291,44 @@ def test_hidden_tokens_are_bounded(tmp_path: Path) -> None:
         assert 100 < running.server.state.models.get("tiny").engine.stats.generated_tokens <= 150
 
 
+@pytest.mark.parametrize("patience", [60.0, 0.1])
+def test_a_later_round_waits_for_a_place(tmp_path: Path, patience: float) -> None:
+    """The queue is full when the first round has been drawn; a place is free a little later, or never."""
+    from whetstone.engine.protocol import SamplingParams
+    from whetstone.engine.strategies import names
+    from whetstone.engine.strategies.names import Method, Options, Tools
+    from whetstone.engine.strategies.parallel import chosen
+    from whetstone.engine.strategies.strategy import Question, Steps, Strategy, draw
+    from whetstone.serving import solving
+
+    class Twice:
+        name = "twice"
+
+        def solve(self, question: Question, backend: Any) -> Steps:
+            request = backend.request(list(question.prompts[0]), (question.seed(0),))
+            params = SamplingParams(question.room, 0.0, backend.stop_ids)
+            yield from draw([request], params)
+            service.max_waiting = 0
+            if patience > 1:
+                threading.Timer(0.2, lambda: setattr(service, "max_waiting", 4)).start()
+            drawn = yield from draw([request], params)
+            return chosen(drawn[0], 0)
+
+    def twice(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+        return Twice()
+
+    with pytest.MonkeyPatch.context() as patch, tiny_server(tmp_path) as running:
+        service = running.server.state.service
+        patch.setitem(names.METHODS, "twice", Method(twice, "asks twice"))
+        patch.setattr(solving, "PATIENCE", patience)
+        answer = post(running, "/v1/chat/completions", {"model": "tiny@twice", "messages": ASK, "max_tokens": 8})
+        if patience > 1:
+            assert answer.status_code == 200 and answer.json()["whetstone"]["rounds"] == 2
+            assert answer.json()["choices"][0]["message"]["content"] == text_of(alone("12+34?", 8))
+        else:
+            assert answer.status_code == 429
+
+
 def test_a_server_that_stops_says_so(tmp_path: Path) -> None:
     asked = {"model": "tiny@consistency-8", "messages": ASK, "max_tokens": 1900, "ignore_eos": True}
     found: list[httpx.Response] = []
