@@ -41,7 +41,7 @@ def scale(
     ] = Path("scale"),
     temperatures: Annotated[
         list[float] | None,
-        typer.Option("--temperature", help="Of samples: once, or once for each model.", show_default="1"),
+        typer.Option("--temperature", help="Of samples: once, or once for each model.", show_default="0.7"),
     ] = None,
     trained: Annotated[
         list[Path] | None,

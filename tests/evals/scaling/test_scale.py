@@ -178,7 +178,7 @@ def test_it_goes_on_with_what_was_drawn(desk: Path, tmp_path: Path) -> None:
     [
         ({"seed": 5}, r"of other seed \(0; asked: 5\)"),
         ({"tasks": "addition@2"}, r"of other tasks and levels \(digits .* level 1, digits"),
-        ({"temperatures": [0.5]}, r"of other temperature \(\[1.0, 1.0\]; asked: \[0.5, 0.5\]\)"),
+        ({"temperatures": [0.5]}, r"of other temperature \(\[0.7, 0.7\]; asked: \[0.5, 0.5\]\)"),
         ({"style": "plain"}, "of other prompt style"),
     ],
 )

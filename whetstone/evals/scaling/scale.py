@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from whetstone.engine.backends import Source
 from whetstone.engine.prices import PriceTable
+from whetstone.engine.strategies.names import DEFAULT_TEMPERATURE
 from whetstone.errors import UsageError
 from whetstone.evals.evaluate import DEFAULT_STYLE, Asked, asked_of
 from whetstone.evals.looks import identity as identity_of
@@ -29,7 +30,6 @@ from whetstone.tasks.task import require_no_code_execution
 
 SCHEMA = 1
 PROBLEMS = 200
-TEMPERATURE = 1.0
 
 
 def scale(
@@ -189,7 +189,7 @@ def _temperatures(given: Sequence[float], models: int) -> list[float]:
         raise UsageError("--temperature is a number from 0.01 to 100: greedy has its own curve")
     if len(given) > 1 and len(given) != models:
         raise UsageError(f"--temperature is given {len(given)} times for {models} models: once, or once for each")
-    return list(given) if len(given) > 1 else [*(given or (TEMPERATURE,))] * models
+    return list(given) if len(given) > 1 else [*(given or (DEFAULT_TEMPERATURE,))] * models
 
 
 def _require_possible(
