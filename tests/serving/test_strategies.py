@@ -399,7 +399,8 @@ def test_certainty_needs_no_verifier_of_ones_own(tmp_path: Path) -> None:
         own = [alone("12+34?", 6, seed, DEFAULT_TEMPERATURE) for seed in seeds(5, 5)]
         likely = max(own, key=lambda each: sum(each.logprobs) / len(each.logprobs))
         assert best["choices"][0]["message"]["content"] == text_of(likely)
-        chosen = post(running, "/v1/chat/completions", asked | {"model": "tiny", "n": 5, "select": "weighted"}).json()
+        wish = {"model": "tiny", "n": 5, "select": "weighted", "temperature": DEFAULT_TEMPERATURE}
+        chosen = post(running, "/v1/chat/completions", asked | wish).json()
         assert chosen["choices"][0]["message"]["content"] in [text_of(each) for each in own]
         assert chosen["whetstone"]["verifier_tokens"] == 0
 
