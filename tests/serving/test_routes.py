@@ -209,3 +209,15 @@ def test_options_that_make_no_sense(tmp_path: Path) -> None:
             named_routes([wrong])
     with pytest.raises(UsageError, match="both be called"):
         named_routes(["a=b", "a=c"])
+
+
+def test_a_model_that_was_replaced_is_not_asked(folder: Path) -> None:
+    """As when an adapter is loaded again in the place of the one that the route was learned with."""
+    with tiny_server(folder, offers=Offers(routes={"always": folder / "always"})) as running:
+        models = running.server.state.models
+        asked = {"model": "always", "messages": ASK, "max_tokens": 2}
+        assert post(running, "/v1/chat/completions", asked).status_code == 200
+        twin = models.add(f"twin={folder / 'tiny'}")
+        models._table["tiny"] = twin
+        answer = post(running, "/v1/chat/completions", asked)
+        assert answer.status_code == 404 and "other weights of tiny than are served now" in answer.text

@@ -16,7 +16,7 @@ import pytest
 from tests.cli.process import whet
 from tests.serving.live import alone, byte_folder, byte_tokenizer, client, leaks, post, text_of, tiny_server, until
 from tests.tiny import TEMPLATE
-from whetstone.engine.strategies.names import METHODS
+from whetstone.engine.strategies.names import DEFAULT_TEMPERATURE, METHODS
 from whetstone.engine.strategies.strategy import Candidate, Scores, Verifier
 from whetstone.errors import UsageError
 from whetstone.serving.limits import Limits
@@ -56,9 +56,9 @@ def ask(server: Background) -> openai.OpenAI:
     return client(server)
 
 
-def samples(count: int, tokens: int, seed: int = 5, **params: Any) -> list[str]:
+def samples(count: int, tokens: int, seed: int = 5, warmth: float = DEFAULT_TEMPERATURE, **params: Any) -> list[str]:
     """What the engine samples alone with the seeds that the server gives a strategy."""
-    return [text_of(alone("12+34?", tokens, each, 1.0, **params)) for each in seeds(seed, count)]
+    return [text_of(alone("12+34?", tokens, each, warmth, **params)) for each in seeds(seed, count)]
 
 
 def majority(texts: Sequence[str]) -> str:
@@ -84,7 +84,7 @@ def test_a_vote_is_the_vote_by_hand(ask: openai.OpenAI, model: str, tokens: int)
 
 def test_usage_counts_what_is_hidden(ask: openai.OpenAI) -> None:
     answer = ask.chat.completions.create(model="tiny@consistency-5", messages=ASK, max_tokens=9, seed=1)
-    completions = [alone("12+34?", 9, seed, 1.0) for seed in seeds(1, 5)]
+    completions = [alone("12+34?", 9, seed, DEFAULT_TEMPERATURE) for seed in seeds(1, 5)]
     written = sum(len(each.ids) for each in completions)
     usage = answer.usage
     assert usage is not None and usage.completion_tokens_details is not None
@@ -109,7 +109,7 @@ def test_n_with_select_sends_the_selected_one(ask: openai.OpenAI, how: str) -> N
     answer = ask.chat.completions.create(
         model="tiny", messages=ASK, max_tokens=6, seed=5, n=7, extra_body={"select": how}, temperature=1
     )
-    texts = samples(7, 6)
+    texts = samples(7, 6, warmth=1.0)
     content = answer.choices[0].message.content
     assert len(answer.choices) == 1
     answering = [text for text in texts if read_general(text) is not None]
@@ -145,7 +145,7 @@ def test_text_completions(ask: openai.OpenAI) -> None:
     asked: Any = dict(model="tiny@consistency-4", prompt="12+34=", max_tokens=5, seed=5)
     answer = ask.completions.create(**asked)
     ids = byte_tokenizer().core.encode("12+34=").ids
-    texts = [text_of(alone(ids, 5, seed, 1.0)) for seed in seeds(5, 4)]
+    texts = [text_of(alone(ids, 5, seed, DEFAULT_TEMPERATURE)) for seed in seeds(5, 4)]
     assert answer.choices[0].text == majority(texts)
     assert "".join(chunk.choices[0].text for chunk in ask.completions.create(**asked, stream=True)) == majority(texts)
     with pytest.raises(openai.BadRequestError, match="one prompt"):
@@ -291,6 +291,44 @@ def test_hidden_tokens_are_bounded(tmp_path: Path) -> None:
         assert 100 < running.server.state.models.get("tiny").engine.stats.generated_tokens <= 150
 
 
+@pytest.mark.parametrize("patience", [60.0, 0.1])
+def test_a_later_round_waits_for_a_place(tmp_path: Path, patience: float) -> None:
+    """The queue is full when the first round has been drawn; a place is free a little later, or never."""
+    from whetstone.engine.protocol import SamplingParams
+    from whetstone.engine.strategies import names
+    from whetstone.engine.strategies.names import Method, Options, Tools
+    from whetstone.engine.strategies.parallel import chosen
+    from whetstone.engine.strategies.strategy import Question, Steps, Strategy, draw
+    from whetstone.serving import solving
+
+    class Twice:
+        name = "twice"
+
+        def solve(self, question: Question, backend: Any) -> Steps:
+            request = backend.request(list(question.prompts[0]), (question.seed(0),))
+            params = SamplingParams(question.room, 0.0, backend.stop_ids)
+            yield from draw([request], params)
+            service.max_waiting = 0
+            if patience > 1:
+                threading.Timer(0.2, lambda: setattr(service, "max_waiting", 4)).start()
+            drawn = yield from draw([request], params)
+            return chosen(drawn[0], 0)
+
+    def twice(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+        return Twice()
+
+    with pytest.MonkeyPatch.context() as patch, tiny_server(tmp_path) as running:
+        service = running.server.state.service
+        patch.setitem(names.METHODS, "twice", Method(twice, "asks twice"))
+        patch.setattr(solving, "PATIENCE", patience)
+        answer = post(running, "/v1/chat/completions", {"model": "tiny@twice", "messages": ASK, "max_tokens": 8})
+        if patience > 1:
+            assert answer.status_code == 200 and answer.json()["whetstone"]["rounds"] == 2
+            assert answer.json()["choices"][0]["message"]["content"] == text_of(alone("12+34?", 8))
+        else:
+            assert answer.status_code == 429
+
+
 def test_a_server_that_stops_says_so(tmp_path: Path) -> None:
     asked = {"model": "tiny@consistency-8", "messages": ASK, "max_tokens": 1900, "ignore_eos": True}
     found: list[httpx.Response] = []
@@ -358,10 +396,11 @@ def test_certainty_needs_no_verifier_of_ones_own(tmp_path: Path) -> None:
     with tiny_server(tmp_path) as running:
         asked = {"messages": ASK, "max_tokens": 6, "seed": 5}
         best = post(running, "/v1/chat/completions", asked | {"model": "tiny@best-5:by=likelihood"}).json()
-        own = [alone("12+34?", 6, seed, 1.0) for seed in seeds(5, 5)]
+        own = [alone("12+34?", 6, seed, DEFAULT_TEMPERATURE) for seed in seeds(5, 5)]
         likely = max(own, key=lambda each: sum(each.logprobs) / len(each.logprobs))
         assert best["choices"][0]["message"]["content"] == text_of(likely)
-        chosen = post(running, "/v1/chat/completions", asked | {"model": "tiny", "n": 5, "select": "weighted"}).json()
+        wish = {"model": "tiny", "n": 5, "select": "weighted", "temperature": DEFAULT_TEMPERATURE}
+        chosen = post(running, "/v1/chat/completions", asked | wish).json()
         assert chosen["choices"][0]["message"]["content"] in [text_of(each) for each in own]
         assert chosen["whetstone"]["verifier_tokens"] == 0
 

@@ -17,6 +17,7 @@ from whetstone.tasks.answers import (
     judge_integers,
     judge_text,
     judge_words,
+    read_general,
 )
 from whetstone.tasks.segments import MAX_TEXT
 from whetstone.tasks.task import Verdict
@@ -299,3 +300,34 @@ def test_a_number_that_is_a_part_of_something_is_no_answer(text: str) -> None:
 )  # fmt: skip
 def test_a_number_beside_harmless_signs_is_read(text: str) -> None:
     assert judge_integer(text, 2) is RIGHT
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("The answer is 42.", "42"),
+        (r"so \boxed{3/4}, not 7", "3/4"),
+        ("Answer: 1\nno, Answer: 2", "2"),
+        ("12, 13 or 14", "14"),
+        ("I got 1,234.50", "2469/2"),
+        ("  Paris. ", "paris"),
+        ("**Answer:** B", "b"),
+        ("The answer is not 49", "not 49"),
+        ("...", None),
+        ("", None),
+    ],
+)
+def test_votes_without_a_task(text: str, read: str | None) -> None:
+    assert read_general(text) == read
+
+
+@given(st.text(max_size=200))
+def test_votes_take_any_text(text: str) -> None:
+    found = read_general(text)
+    assert found is None or found == read_general(text)
+    assert found is not None or not any(character.isascii() and character.isalnum() for character in text)
+
+
+@pytest.mark.parametrize("unit", ["answer ", "1/", "\\boxed{", "1.1.", "answer: ", "<answer>", "-"])
+def test_a_long_hostile_text_is_read_too(unit: str) -> None:
+    read_general(unit * (200_000 // len(unit)))

@@ -41,13 +41,16 @@ def scale(
     ] = Path("scale"),
     temperatures: Annotated[
         list[float] | None,
-        typer.Option("--temperature", help="Of samples: once, or once for each model.", show_default="1"),
+        typer.Option("--temperature", help="Of samples: once, or once for each model.", show_default="0.7"),
     ] = None,
     trained: Annotated[
         list[Path] | None,
         typer.Option(help="A run that trained one of the models: train, or think longer?", show_default=False),
     ] = None,
-    verifier: Annotated[Path | None, typer.Option(help="Folder of a learned verifier.", show_default=False)] = None,
+    verifier: Annotated[
+        str | None,
+        typer.Option(metavar="new|DIR", help="Train a verifier on training problems, or take that of a folder."),
+    ] = None,
     prices: Annotated[
         Path | None,
         typer.Option(help="TOML file: price of an hour or of tokens, with date and source.", show_default=False),
@@ -99,7 +102,7 @@ def scale(
                 budgets=budgets,
                 temperatures=temperatures or (),
                 trained=trained or (),
-                verifier=verifier,
+                verifier="new" if verifier == "new" else Path(verifier) if verifier else None,
                 prices=prices,
                 want=want,
                 style=style,

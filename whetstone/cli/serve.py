@@ -49,9 +49,9 @@ def serve(
 ) -> None:
     """Serve models by OpenAI's API: chat, completions, embeddings, tools, structured output.
 
-    Examples: `whet serve smollm2-135m --port 8000`
+    Example: `whet serve smollm2-135m --port 8000`
 
-    `whet serve smollm2-135m --strategy careful=smollm2-135m@consistency-8`; clients may also ask for
+    Example: `whet serve smollm2-135m --strategy careful=smollm2-135m@consistency-8`. Clients may also ask for
     `smollm2-135m@consistency-8` by themselves.
     """
     import json

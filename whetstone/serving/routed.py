@@ -121,9 +121,7 @@ class Routed:
         return solving
 
     def _prepared(self, state: State, place: int) -> Solving:
-        name, strategy = self.route.models[place], self.route.policy.options[place].strategy
-        assert name is not None, "only options that are used are asked"
-        served = state.models.get(name)
+        served, strategy = self.route.model(place, state.models), self.route.policy.options[place].strategy
         return self._ask(served, strategy_of(strategy, Tools(state.offers.verifiers(served))))
 
     async def _features(self, state: State) -> Floats:
@@ -131,9 +129,7 @@ class Routed:
         assert isinstance(rule, Classifier)
         if rule.features.kind == "ngrams":
             return ngrams(self._text, rule.features.size)
-        name = self.route.models[rule.features.option]
-        assert name is not None
-        served = state.models.get(name)
+        served = self.route.model(rule.features.option, state.models)
         ids = question_ids(served.engine, served.loaded.tokenizer, self._text)
         self._reading = len(ids)
         embedding = Embedding(served.engine, ids)

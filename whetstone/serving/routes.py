@@ -12,23 +12,36 @@ from whetstone.engine.routing.policy import Option, Policy
 from whetstone.errors import UsageError
 from whetstone.evals.looks import identity
 from whetstone.models.hub import is_endpoint
-from whetstone.serving.models import NAME, Models, split_name
+from whetstone.serving.errors import ApiError
+from whetstone.serving.models import NAME, Models, Served, split_name
 
 
 @dataclass(frozen=True)
 class Route:
-    """`models`: for each option the name under which its model is served; None for options that are never asked."""
+    """`models`: for each option the model that it was learned with, as it is served; None for options that are never
+    asked."""
 
     name: str
     policy: Policy
-    models: tuple[str | None, ...]
+    models: tuple[Served | None, ...]
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
     def options(self) -> list[str]:
         """The options as this server calls them, in the policy's order."""
         pairs = zip(self.models, self.policy.options, strict=True)
-        return [f"{model}@{option.strategy}" if model else option.name for model, option in pairs]
+        return [f"{served.name}@{option.strategy}" if served else option.name for served, option in pairs]
+
+    def model(self, place: int, models: Models) -> Served:
+        """The model of an option that is asked. Raises ApiError where it is no longer served, or replaced by other
+        weights."""
+        learned = self.models[place]
+        assert learned is not None, "only options that are used are asked"
+        served = models.get(learned.name)
+        if served is not learned:
+            message = f"the route {self.name} was learned with other weights of {learned.name} than are served now"
+            raise ApiError(404, message, "model_not_found", "model")
+        return served
 
 
 def named_routes(given: Iterable[str]) -> dict[str, Path]:
@@ -50,7 +63,7 @@ def open_routes(given: Mapping[str, Path], models: Models, device: str = "cpu") 
     Raises UsageError: no such policy, one that asks an endpoint, a model of other weights than it was learned with, a
     name that is taken.
     """
-    known: dict[str, str] = {}  # served name by weights
+    known: dict[str, Served] = {}  # by weights
     routes: dict[str, Route] = {}
     for name, folder in given.items():
         if any(name == served.name for served in models.all):
@@ -64,15 +77,15 @@ def open_routes(given: Mapping[str, Path], models: Models, device: str = "cpu") 
     return routes
 
 
-def _serve(route: str, option: Option, models: Models, known: dict[str, str], device: str) -> None:
+def _serve(route: str, option: Option, models: Models, known: dict[str, Served], device: str) -> None:
     """Make sure that the option's very weights are served."""
     if is_endpoint(option.weights.partition(" ")[0]):
         raise UsageError(
             f"the route {route} asks the endpoint of {option.model}, which this server cannot: learn it anew"
         )
     for served in models.all:
-        if served.name not in known.values():
-            known.setdefault(identity(Source(served.loaded.name)), served.name)
+        if served not in known.values():
+            known.setdefault(identity(Source(served.loaded.name)), served)
     if option.weights in known:
         return
     called = split_name(option.model)[0]
@@ -81,4 +94,4 @@ def _serve(route: str, option: Option, models: Models, known: dict[str, str], de
         raise UsageError(f"{refusal} that are served as {called}: learn it anew")
     if identity(Source(option.model)) != option.weights:
         raise UsageError(f"{refusal} that are there now: learn it anew")
-    known[option.weights] = models.add(option.model, device).name
+    known[option.weights] = models.add(option.model, device)

@@ -16,7 +16,7 @@ from tests.engine.strategies.asking import sums, tiny_backend, tiny_loaded
 from whetstone.engine.protocol import SamplingParams
 from whetstone.engine.samples import Pool, SampleFile
 from whetstone.engine.selection import advantages, select
-from whetstone.engine.strategies.names import Tools, strategy_of
+from whetstone.engine.strategies.names import DEFAULT_TEMPERATURE, Tools, strategy_of
 from whetstone.engine.strategies.run import run
 from whetstone.engine.strategies.spending import flops, weights_read
 from whetstone.engine.strategies.strategy import Candidate, Scores
@@ -61,7 +61,7 @@ def test_consistency_takes_what_a_direct_vote_over_the_same_seeds_takes() -> Non
     outcomes = run(strategy_of("consistency-5"), questions, backend, Pool(backend.sampler, "tiny"))
     for question, outcome in zip(questions, outcomes, strict=True):
         request = backend.request(list(question.prompts[0]), tuple(question.seed(i) for i in range(5)))
-        params = SamplingParams(question.room, 1.0, backend.stop_ids)
+        params = SamplingParams(question.room, DEFAULT_TEMPERATURE, backend.stop_ids)
         completions = backend.sampler.sample([request], params)[0]
         assert [each.completion.ids for each in outcome.choice.of] == [each.ids for each in completions]
         answers = [each.answer for each in outcome.choice.of]

@@ -14,7 +14,7 @@ import pytest
 import whetstone as wh
 from tests.engine.strategies.asking import KEY, tiny_backend, tiny_loaded
 from whetstone.engine.samples import Pool, SampleFile
-from whetstone.engine.strategies.names import Tools
+from whetstone.engine.strategies.names import DEFAULT_TEMPERATURE, Tools
 from whetstone.engine.strategies.parallel import Parallel
 from whetstone.engine.strategies.run import run
 from whetstone.engine.strategies.strategy import Candidate, Question, Scores
@@ -88,7 +88,7 @@ def test_a_point_is_the_mean_of_the_strategy_over_all_ways_to_draw(
     pool, judging = Pool(asker.backend.sampler, "tiny", SampleFile(tmp_path / "samples")), Judging(asked)
     assert len(found) == 4
     for point in found:
-        strategy = Parallel("it", point.budget, how, 1.0, Digits() if how == "best" else None)
+        strategy = Parallel("it", point.budget, how, DEFAULT_TEMPERATURE, Digits() if how == "best" else None)
         right_SN, spent_SNF = [], []
         for members in permutations(range(DRAWN), point.budget):
             questions = [with_seeds(question, members) for question in questions_of(asked)]

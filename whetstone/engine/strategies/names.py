@@ -26,7 +26,8 @@ from whetstone.engine.strategies.thinking import Thinking
 from whetstone.engine.strategies.tree import Trees
 from whetstone.errors import UsageError
 
-DEFAULT_TEMPERATURE = 1.0  # what a pool is drawn at, so that all methods can share it
+# What a pool is drawn at, so that all methods can share it. At 1 a small model's votes lose to its own greedy answer.
+DEFAULT_TEMPERATURE = 0.7
 MOST = 1 << 16
 _SPEC = re.compile(r"(?P<method>[a-z]+(?:-[a-z]+)*)(?:-(?P<number>\d+))?(?::(?P<options>\S+))?")
 

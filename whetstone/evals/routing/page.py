@@ -15,6 +15,7 @@ from whetstone.evals.page.figures import (
     MUTED,
     SHARP,
     TWIN,
+    VERDICT_COLOURS,
     dot,
     drawing,
     labels,
@@ -130,8 +131,9 @@ def _curve(told: Row) -> dict[str, Any]:
             left = row["cost"]["mean"] < middle
             beside: dict[str, Any] = {"xytext": (6 if left else -6, -10), "ha": "left" if left else "right"}
             axes.annotate(names[row["option"]], place, textcoords="offset points", fontsize=7.5, **beside)
-        for row in facts["equal_cost"]:
-            dot(axes, row["cost"]["mean"], row["accuracy"], MUTED, label=None)
+        for order, row in enumerate(facts["equal_cost"]):
+            label = None if order else "votes at its cost"
+            dot(axes, row["cost"]["mean"], row["accuracy"], VERDICT_COLOURS["wrong"], label=label)
         dot(axes, facts["test"]["cost"]["mean"], facts["test"]["accuracy"], INK, label="this route")
         if all(row["cost"]["mean"] > 0 for row in facts["singles"]):
             axes.set_xscale("log")
@@ -142,8 +144,9 @@ def _curve(told: Row) -> dict[str, Any]:
         percent_axis(axes)
         legend(axes)
     caption = (
-        "Test problems. Curves: every route of the front that was found on the validation problems. Diamonds: single "
-        "options (grey: votes for the route's cost). Dashed: options mixed by chance. Bars: 95 % intervals."
+        "Test problems. Curves: every route of the front that was found on the validation problems. Grey diamonds: "
+        "single options. Votes: one model with as many samples as the route's cost buys. Dashed: options mixed by "
+        "chance. Bars: 95 % intervals."
     )
     table = [["", f"{unit} for a question", "right"]]
     table += [[r["option"], number(r["cost"]["mean"]), accuracy(r["accuracy"])] for r in facts["singles"]]

@@ -1,4 +1,4 @@
-"""Learn a route from samples and measure it: the function behind `whet route` and `wh.route`."""
+"""Learn a route from samples and measure it: the function behind `whet route`."""
 
 from __future__ import annotations
 

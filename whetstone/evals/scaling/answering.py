@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from whetstone.engine.backends import Backend, Source, local
 from whetstone.engine.prices import Hourly, PriceTable
 from whetstone.engine.remote.endpoint import Endpoint
 from whetstone.engine.remote.usage import Prices
-from whetstone.engine.samples import SampleFile
+from whetstone.engine.samples import Pool, SampleFile
 from whetstone.engine.strategies.names import Tools
-from whetstone.engine.strategies.spending import weights_read
+from whetstone.engine.strategies.spending import Spent, weights_read
 from whetstone.engine.verifiers.head import HeadVerifier
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.evaluate import Asked, unanswered
@@ -25,7 +25,7 @@ from whetstone.evals.scaling.measuring import Asker, Measured, measure, question
 from whetstone.evals.scaling.points import COSTS, Point
 from whetstone.evals.scaling.pool import SharedPool
 from whetstone.evals.scaling.reading import cheapest, knees, read_points
-from whetstone.evals.scaling.tools import tools_for
+from whetstone.evals.scaling.tools import made_here, tools_for
 from whetstone.evals.scaling.training_cost import TrainingCost, mean_prompt
 from whetstone.evals.scaling.wishes import Wish, everything
 from whetstone.models.config import ModelConfig
@@ -83,7 +83,7 @@ class Answering:
     wishes: Sequence[Wish] | None
     budgets: Sequence[int]
     prices: PriceTable
-    verifier: Path | None
+    verifier: Path | Literal["new"] | None  # "new": one is made for each model and place, and kept in the folder
     want: float | None
     progress: Progress
     several: bool = False  # models
@@ -144,7 +144,7 @@ class Answering:
     def _measure(
         self, subject: Subject, loaded: Loaded | None, backend: Backend, asked: Asked, file: SampleFile
     ) -> tuple[dict[str, Any], list[Point]]:
-        tools = self._tools(subject, loaded, asked)
+        tools = self._tools(subject, loaded, backend, asked, file)
         needed = [verifier.params_needed.get("top_logprobs", 0) for verifier in tools.verifiers.values()]
         pool = SharedPool(
             backend.sampler,
@@ -169,11 +169,21 @@ class Answering:
             stage.total = stage.done
         _require_answers(backend, pool)
         told = self._told(subject, asked, measured, left_out)
-        return told | {"verifier": made_for(tools, measured.points)}, measured.points
+        return told | {"verifier": made_for(tools)}, measured.points
 
-    def _tools(self, subject: Subject, loaded: Loaded | None, asked: Asked) -> Tools:
+    def _tools(
+        self, subject: Subject, loaded: Loaded | None, backend: Backend, asked: Asked, file: SampleFile
+    ) -> Tools:
+        chosen: Path | None = None
+        if isinstance(self.verifier, Path):
+            chosen = self.verifier
+        elif self.verifier == "new" and loaded is not None:
+            pool = Pool(backend.sampler, subject.identity, file)
+            chosen = made_here(
+                self.folder, subject.name, loaded, backend, pool, asked, subject.temperature, self.progress
+            )
         try:
-            return tools_for(loaded, asked.task, subject.temperature, self.verifier)
+            return tools_for(loaded, asked.task, subject.temperature, chosen)
         except UsageError as error:
             if not self.several:
                 raise
@@ -248,18 +258,16 @@ def _require_answers(backend: Backend, pool: SharedPool) -> None:
         raise WorkFailed(f"not one of {pool.drawn} requests was answered, the last for this: {facts['last_failure']}")
 
 
-def made_for(tools: Tools, points: Sequence[Point]) -> dict[str, Any] | None:
-    """What the learned verifier was made from, and about what that cost: {task, level, problems, samples, tokens,
-    flops, seconds}, as if its problems were like these: each sample drawn, and looked at once. None without one."""
+def made_for(tools: Tools) -> dict[str, Any] | None:
+    """What the learned verifier was made from, what that cost, and what it is worth: {task, level, problems, samples,
+    tokens, flops, seconds, auc_within, words}. None without one."""
     head = tools.verifiers.get("head")
-    point = next((point for point in points if point.method == "best:by=head"), None)
-    if not isinstance(head, HeadVerifier) or point is None:
+    if not isinstance(head, HeadVerifier):
         return None
     quality = head.about["quality"]
-    of_one = {cost: (point.mean(cost) or 0.0) / point.budget for cost in ("tokens", "flops", "seconds")}
-    made = quality["problems"] * quality["samples"]
-    told = {name: quality[name] for name in ("task", "level", "problems", "samples")}
-    return told | {cost: value * made for cost, value in of_one.items()}
+    spent = Spent(**quality["spent"])
+    told = {name: quality[name] for name in ("task", "level", "problems", "samples", "auc_within", "words")}
+    return told | {"tokens": spent.tokens, "flops": spent.flops, "seconds": spent.seconds}
 
 
 def guess_rate(asked: Asked) -> dict[str, Any] | None:

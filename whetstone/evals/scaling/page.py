@@ -161,8 +161,8 @@ def _model(name: str, measured: Row, said: Sequence[Row]) -> dict[str, Any]:
     if (made := measured["verifier"]) is not None:
         cost = f"{big(made['tokens'])} tokens, {big(made['flops'])} FLOPs"
         told = f"The verifier “head” was made from {made['problems']} problems of {made['task']} level {made['level']}"
-        text = f"{told}, {made['samples']} samples each: about {cost} once, which the curves do not carry."
-        lines.append({"kind": "plain", "text": tied(text)})
+        text = f"{told}, {made['samples']} samples each: {cost} once, which the curves do not carry."
+        lines += [{"kind": "plain", "text": tied(each)} for each in (text, *made["words"])]
     lines += [{"kind": "plain", "text": tied(f"Threshold: {each['says']}.")} for each in measured["calibrations"]]
     lines += [{"kind": "plain", "text": tied(text)} for text in [_knees(measured), _guess(measured)] if text]
     alt = "; ".join(f"{row['name']} {accuracy(row['accuracy'])}" for row in measured["points"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from whetstone.engine.backends import Source
 from whetstone.engine.prices import PriceTable
+from whetstone.engine.strategies.names import DEFAULT_TEMPERATURE
 from whetstone.errors import UsageError
 from whetstone.evals.evaluate import DEFAULT_STYLE, Asked, asked_of
 from whetstone.evals.looks import identity as identity_of
@@ -29,7 +30,6 @@ from whetstone.tasks.task import require_no_code_execution
 
 SCHEMA = 1
 PROBLEMS = 200
-TEMPERATURE = 1.0
 
 
 def scale(
@@ -43,7 +43,7 @@ def scale(
     budgets: str | Sequence[int] = BUDGETS,
     temperatures: Sequence[float] = (),
     trained: Sequence[str | Path] = (),
-    verifier: Path | None = None,
+    verifier: Path | Literal["new"] | None = None,
     prices: Path | None = None,
     want: float | None = None,
     style: str = DEFAULT_STYLE,
@@ -59,8 +59,9 @@ def scale(
     models: names, folders, run directories of `whet sharpen` (their sharpened model), or `Source`s. tasks: a task, or
     TASK@1,2 with its own levels. methods: "greedy,consistency,best:by=certainty"; None: all that are possible. budgets:
     samples, turns or beams; for methods that count tokens, so many times the room of one answer. temperatures: one, or
-    one for each model. trained: runs that trained one of `models`; their sharpened models are measured too, and a model
-    that is such a run by itself is found without it. verifier: the folder of a learned verifier. prices: a price table
+    one for each model. trained: runs that trained one of `models`; their sharpened models are measured too, and a
+    model that is such a run by itself is found without it. verifier: the folder of a learned verifier, or "new": one
+    is trained for each model, task and level, on training problems, and kept in `out`. prices: a price table
     (`engine.prices`). want: an accuracy, for the cheapest setting that reaches it.
 
     Returns what scale.json holds, without the rows of single problems. Raises UsageError, before anything is loaded,
@@ -188,10 +189,12 @@ def _temperatures(given: Sequence[float], models: int) -> list[float]:
         raise UsageError("--temperature is a number from 0.01 to 100: greedy has its own curve")
     if len(given) > 1 and len(given) != models:
         raise UsageError(f"--temperature is given {len(given)} times for {models} models: once, or once for each")
-    return list(given) if len(given) > 1 else [*(given or (TEMPERATURE,))] * models
+    return list(given) if len(given) > 1 else [*(given or (DEFAULT_TEMPERATURE,))] * models
 
 
-def _require_possible(wishes: Sequence[Wish] | None, sources: Sequence[Source], verifier: Path | None) -> None:
+def _require_possible(
+    wishes: Sequence[Wish] | None, sources: Sequence[Source], verifier: Path | Literal["new"] | None
+) -> None:
     """What can be told before anything is loaded."""
     from whetstone.engine.strategies.names import METHODS
 
@@ -202,7 +205,7 @@ def _require_possible(wishes: Sequence[Wish] | None, sources: Sequence[Source], 
     if verifier is not None:
         if endpoints:
             raise UsageError("a learned verifier reads a model's hidden states, and an endpoint shows none")
-        if not verifier.is_dir():
+        if isinstance(verifier, Path) and not verifier.is_dir():
             raise UsageError(f"there is no verifier in {verifier}")
 
 

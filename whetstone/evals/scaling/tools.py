@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from whetstone.engine.backends import Backend
+from whetstone.engine.samples import Pool
 from whetstone.engine.strategies.names import Tools
 from whetstone.engine.strategies.strategy import Verifier
 from whetstone.engine.verifiers import free_verifiers
 from whetstone.engine.verifiers.head import HeadVerifier
+from whetstone.errors import UsageError, WorkFailed
+from whetstone.evals.evaluate import Asked
+from whetstone.evals.verifier_quality import make_verifier
 from whetstone.models.loading import Loaded
+from whetstone.runs.progress import Progress
+from whetstone.tasks.files.task import FixedItems
+from whetstone.tasks.keys import Key
 from whetstone.tasks.task import Task
+
+VERIFIERS = "verifiers"  # the folder of those that are made here
 
 
 def tools_for(loaded: Loaded | None, task: Task, temperature: float, verifier: Path | None) -> Tools:
@@ -26,3 +37,30 @@ def tools_for(loaded: Loaded | None, task: Task, temperature: float, verifier: P
     if verifier is not None and loaded is not None:
         found["head"] = HeadVerifier.load(verifier, loaded)
     return Tools(found, temperature)
+
+
+def made_here(
+    folder: Path, model: str, loaded: Loaded, backend: Backend, pool: Pool, asked: Asked, temperature: float,
+    progress: Progress,
+) -> Path | None:  # fmt: skip
+    """The folder of the verifier of this model for this task and level, made from problems of the training split at the
+    first call; None, and a message why, where it cannot be made: no training problems, or hardly any right answers.
+    """
+    name = re.sub(r"[^\w.-]+", "-", f"{Path(model).name}-{asked.task.name}-{asked.level}")
+    made = folder / VERIFIERS / name
+    if (made / "head.json").is_file():
+        return made
+    if isinstance(asked.task, FixedItems):
+        progress.message(f"{asked.task.name} has no problems to train a verifier on")
+        return None
+    made.parent.mkdir(exist_ok=True)
+    key = Key.derive(asked.key, "verifier of whet scale")
+    try:
+        make_verifier(
+            loaded, backend, pool, asked.task, asked.level, key, made, progress, style=asked.style,
+            temperature=temperature,
+        )  # fmt: skip
+    except (UsageError, WorkFailed) as error:
+        progress.message(f"no verifier for {asked.task.name} level {asked.level}: {error}")
+        return None
+    return made
