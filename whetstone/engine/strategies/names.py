@@ -121,7 +121,7 @@ def _best(name: str, number: int, options: Options, tools: Tools) -> Strategy:
 
 
 def _prompts(name: str, number: int, options: Options, tools: Tools) -> Strategy:
-    wordings = int(options.number("wordings", 4, 1, 64))
+    wordings = options.whole("wordings", 4, 1, 64)
     return Parallel(name, number, "majority", options.temperature(), wordings=wordings)
 
 
@@ -163,6 +163,8 @@ def _confident(name: str, number: int, options: Options, tools: Tools) -> Strate
 
 
 def _allocate(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+    if number > MOST_SAMPLES:
+        raise UsageError(f"a vote that may stop early takes at most {MOST_SAMPLES} samples, not {number}")
     free = Allocation(name, number, options.number("loss", 0.05, 0, 1), options.temperature())
     most = options.whole("most", 0, number, MOST_SAMPLES)
     return replace(free.rule(most), name=name) if most else free
@@ -183,8 +185,8 @@ def _steering(options: Options, tools: Tools, temperature: float) -> Verifier:
 
 
 def _pace(options: Options, temperature: float) -> Pace:
-    budget = int(options.number("tokens", 0, 1, 1 << 24))
-    width, step = int(options.number("width", 4, 1, 256)), int(options.number("step", 16, 1, 4096))
+    budget = options.whole("tokens", 0, 1, 1 << 24)
+    width, step = options.whole("width", 4, 1, 256), options.whole("step", 16, 1, 4096)
     return Pace(width, step, temperature, budget or None)
 
 
@@ -201,7 +203,7 @@ def _tree(name: str, number: int, options: Options, tools: Tools) -> Strategy:
 
 def _power(name: str, number: int, options: Options, tools: Tools) -> Strategy:
     alpha = options.number("alpha", 4, 1, 64)
-    return Power(name, number, alpha, int(options.number("block", 16, 1, 4096)))
+    return Power(name, number, alpha, options.whole("block", 16, 1, 4096))
 
 
 METHODS: dict[str, Method] = {
@@ -239,6 +241,8 @@ def strategy_of(spec: str, tools: Tools | None = None) -> Strategy:
         name, equals, value = pair.partition("=")
         if not (name and equals and value):
             raise UsageError(f"{spec!r}: options look like name=value, and {pair!r} does not")
+        if name in pairs:
+            raise UsageError(f"{spec!r}: {name} is given twice")
         pairs[name] = value
     tools = tools or Tools()
     options = Options(match["method"], pairs, tools.temperature)
