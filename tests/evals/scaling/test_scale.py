@@ -12,10 +12,13 @@ import pytest
 
 import whetstone as wh
 from tests.cli.process import Digits
+from tests.engine.remote.loopback import NAME, loopback
 from tests.evals.scaling.test_break_even import finished_run
 from tests.pages import assert_opens, assert_self_contained, browser
 from tests.tiny import tiny_folder
+from whetstone.engine.backends import Source
 from whetstone.engine.samples import SampleFile
+from whetstone.errors import UsageError
 from whetstone.evals.scaling.page import render
 from whetstone.evals.scaling.points import Point
 from whetstone.evals.scaling.reading import read_points
@@ -243,3 +246,15 @@ def test_no_curve_needs_more_than_its_largest_point(desk: Path, measured: dict[s
     one, three = (rows[f"consistency-{k}"]["per_problem"] for k in (1, 3))
     np.testing.assert_allclose(three["written_tokens"], 3 * np.array(one["written_tokens"]), rtol=1e-4)
     assert three["prompt_tokens"] == one["prompt_tokens"] and set(three["completions"]) == {3.0}
+
+
+def test_an_endpoint_without_log_probabilities_is_measured_by_what_it_can_do(tmp_path: Path) -> None:
+    with loopback(strict=("logprobs", "top_logprobs")) as server:
+        source = Source(server.address, NAME)
+        told = wh.scale(source, "digits", out=tmp_path / "out", n=3, budgets="2")
+        [measured] = told["measurements"]
+        assert {"greedy", "consistency", "revise"} <= {row["method"] for row in measured["points"]}
+        [why] = [each["why"] for each in measured["left_out"] if each["method"] == "confident"]
+        assert "log-probabilities" in why
+        with pytest.raises(UsageError, match="log-probabilities"):
+            wh.scale(source, "digits", out=tmp_path / "named", n=3, budgets="2", methods="confident-2:threshold=0.9")
