@@ -28,16 +28,17 @@ from whetstone.errors import UsageError
 
 DEFAULT_TEMPERATURE = 1.0  # what a pool is drawn at, so that all methods can share it
 MOST = 1 << 16
-_SPEC = re.compile(r"(?P<method>[a-z]+(?:-[a-z]+)*)(?:-(?P<number>\d+))?(?::(?P<options>\S+))?")
+_SPEC = re.compile(r"(?P<method>[a-z]+(?:-[a-z]+)*)(?:-(?P<number>[0-9]{1,9}))?(?::(?P<options>\S+))?")
 
 
 @dataclass(frozen=True)
 class Tools:
     """What methods may need beside a sampler: verifiers by name ("certainty", "check", "head", ...), and the
-    temperature where a name does not say another (`t=`)."""
+    temperature where a name does not say another (`t=`). `samples`: more than that no method may ask for."""
 
     verifiers: Mapping[str, Verifier] = field(default_factory=dict)
     temperature: float = DEFAULT_TEMPERATURE
+    samples: int = MOST
 
     def verifier(self, name: str, method: str) -> Verifier:
         """Raises UsageError, naming those that there are."""
@@ -163,10 +164,11 @@ def _confident(name: str, number: int, options: Options, tools: Tools) -> Strate
 
 
 def _allocate(name: str, number: int, options: Options, tools: Tools) -> Strategy:
-    if number > MOST_SAMPLES:
-        raise UsageError(f"a vote that may stop early takes at most {MOST_SAMPLES} samples, not {number}")
+    limit = min(MOST_SAMPLES, tools.samples)
+    if number > limit:
+        raise UsageError(f"a vote that may stop early takes at most {limit} samples, not {number}")
     free = Allocation(name, number, options.number("loss", 0.05, 0, 1), options.temperature())
-    most = options.whole("most", 0, number, MOST_SAMPLES)
+    most = options.whole("most", 0, number, limit)
     return replace(free.rule(most), name=name) if most else free
 
 
@@ -233,9 +235,11 @@ def strategy_of(spec: str, tools: Tools | None = None) -> Strategy:
     method = METHODS[match["method"]]
     if match["number"] and not method.number:
         raise UsageError(f"{match['method']} takes no number: leave out -{match['number']}")
+    tools = tools or Tools()
     number = int(match["number"] or method.default)
-    if not method.smallest <= number <= MOST:
-        raise UsageError(f"{match['method']} takes from {method.smallest} to {MOST} {method.number}, not {number}")
+    largest = tools.samples if method.number == "samples" else MOST
+    if not method.smallest <= number <= largest:
+        raise UsageError(f"{match['method']} takes from {method.smallest} to {largest} {method.number}, not {number}")
     pairs: dict[str, str] = {}
     for pair in (match["options"] or "").split(",") if match["options"] else []:
         name, equals, value = pair.partition("=")
@@ -244,7 +248,6 @@ def strategy_of(spec: str, tools: Tools | None = None) -> Strategy:
         if name in pairs:
             raise UsageError(f"{spec!r}: {name} is given twice")
         pairs[name] = value
-    tools = tools or Tools()
     options = Options(match["method"], pairs, tools.temperature)
     made = method.make(spec, number, options, tools)
     options.require_all_used()
