@@ -16,6 +16,7 @@ import pytest
 from tests.cli.process import whet
 from tests.serving.live import alone, byte_folder, byte_tokenizer, client, leaks, post, text_of, tiny_server, until
 from tests.tiny import TEMPLATE
+from whetstone.engine.strategies import adaptive, names
 from whetstone.engine.strategies.names import DEFAULT_TEMPERATURE, METHODS
 from whetstone.engine.strategies.strategy import Candidate, Scores, Verifier
 from whetstone.errors import UsageError
@@ -192,6 +193,28 @@ def test_a_temperature_is_the_strategys(ask: openai.OpenAI) -> None:
     assert content("tiny@consistency-1:t=0.25", temperature=0.5) == text_of(alone("12+34?", 8, 5, 0.25))
     with pytest.raises(openai.BadRequestError, match="t must be a number"):
         content("tiny@consistency-4", temperature=0)
+    with pytest.raises(openai.BadRequestError, match="greedy does not go with this temperature: leave it out"):
+        content("tiny@greedy", temperature=0.7)
+
+
+@pytest.mark.parametrize("spec", ["agree-129", "agree-256:loss=0.03125", "allocate-9:most=200", "consistency-129"])
+def test_what_draws_too_many_samples_is_refused_before_anything_is_worked_out_for_it(
+    ask: openai.OpenAI, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A threshold for 256 samples takes seconds of arithmetic; a client could ask for one after the other."""
+
+    def work(*_: Any) -> float:
+        raise AssertionError("worked out for a request that is refused")
+
+    monkeypatch.setattr(names, "safe_threshold", work)
+    monkeypatch.setattr(adaptive, "safe_threshold", work)
+    with pytest.raises(openai.BadRequestError, match="128"):
+        ask.chat.completions.create(model=f"tiny@{spec}", messages=ASK, max_tokens=4)
+
+
+def test_a_number_of_too_many_digits_is_no_strategy(ask: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="unknown strategy"):
+        ask.chat.completions.create(model=f"tiny@consistency-{'9' * 5000}", messages=ASK, max_tokens=4)
 
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -209,7 +232,7 @@ TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "
         ({"model": "tiny@consistency-3", "select": "best"}, 400, "leave out select"),
         ({"model": "tiny@consistency-3", "tools": [TOOL]}, 400, "tool calls"),
         ({"model": "tiny", "n": 3, "select": "majority", "tools": [TOOL]}, 400, "tool calls"),
-        ({"model": "tiny@consistency-1000"}, 400, "more than the 128 samples"),
+        ({"model": "tiny@consistency-1000"}, 400, "from 1 to 128 samples"),
         ({"model": "tiny", "n": 2, "select": "worst"}, 400, "select"),
         ({"model": "tiny@consistency-8", "messages": []}, 400, "messages"),
     ],

@@ -41,10 +41,10 @@ def resolve(state: State, request: Sampled) -> tuple[Served, Strategy | None]:
     that is not served, 400 for a strategy that is unknown or does not go with the rest of the request."""
     model, at, spec = state.offers.named.get(request.model, request.model).partition(AT)
     served = state.models.get(model)
-    tools = Tools(state.offers.verifiers(served))
+    tools = Tools(state.offers.verifiers(served), samples=state.limits.samples)
     try:
         if at:
-            strategy: Strategy | None = strategy_of(_with_temperature(spec, request), tools)
+            strategy: Strategy | None = _named(spec, request, tools)
         else:
             strategy = _selecting(request, tools) or _thinking(state, served, request, tools)
     except UsageError as failure:
@@ -64,6 +64,17 @@ def check_offers(offers: Offers, models: Models) -> None:
         if model not in table:
             raise UsageError(f"the strategy {name} needs the model {model!r}, which is not served: {', '.join(table)}")
         strategy_of(spec, Tools(offers.verifiers(table[model])))
+
+
+def _named(spec: str, request: Sampled, tools: Tools) -> Strategy:
+    """The strategy of this name at the request's temperature. Raises UsageError for a name that is none, ApiError for
+    a temperature that it does not take."""
+    named, warmed = strategy_of(spec, tools), _with_temperature(spec, request)
+    try:
+        return named if warmed == spec else strategy_of(warmed, tools)
+    except UsageError as failure:
+        message = f"{spec} does not go with this temperature: leave it out ({failure})"
+        raise bad(message, "temperature", "invalid_strategy") from None
 
 
 def _with_temperature(spec: str, request: Sampled) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any, ClassVar
 
@@ -183,6 +183,37 @@ def test_a_step_ends_behind_a_newline() -> None:
     assert line_ends(tiny_tokenizer()) == {tiny_tokenizer().encode("\n")[0]}
 
 
+@dataclass
+class CutBehind:
+    """A sampler that ends an answer behind one token, as a server does at a client's stop string."""
+
+    sampler: Sampler
+    token: int
+
+    def sample(
+        self, requests: Sequence[Request], params: SamplingParams, progress: Progress | None = None
+    ) -> list[list[Completion]]:
+        return [[self._cut(each) for each in group] for group in self.sampler.sample(requests, params, progress)]
+
+    def _cut(self, whole: Completion) -> Completion:
+        if self.token not in whole.ids:
+            return whole
+        kept = whole.ids.index(self.token) + 1
+        return replace(whole, ids=whole.ids[:kept], logprobs=whole.logprobs[:kept], finish="stop")
+
+
+def test_nothing_is_written_behind_a_stop_string() -> None:
+    letter = TOKENIZER.encode("a")[0]
+    cut = replace(FEW, sampler=CutBehind(FEW.sampler, letter))
+    answers = []
+    for n in range(6):
+        [outcome] = run(Beam("beam", 3, Whims(), Pace(4, 2)), [asked(9, n)], cut, Pool(cut.sampler, "few"))
+        answers += [each.completion for each in outcome.choice.of]
+    assert any(each.ids[-1] == letter for each in answers), "else this shows nothing"
+    assert all(letter not in each.ids[:-1] for each in answers)
+    assert {each.finish for each in answers if each.ids[-1] == letter} == {"stop"}
+
+
 def test_places_of_a_search_share_no_seed() -> None:
     numbers = {
         number("step", tree, (1,) * depth, member) for tree in range(9) for depth in range(9) for member in range(9)
@@ -210,6 +241,13 @@ def test_neighbours_change_nothing() -> None:
         ("tree-0", "takes from 1"),
         ("beam-2:width=0", "width must be a number from 1"),
         ("power-4:alpha=0.5", "alpha must be a number from 1"),
+        ("power-4:block=1.5", "block must be a whole number"),
+        ("beam-2:width=2.5", "width must be a whole number"),
+        ("tree-2:step=2.5", "step must be a whole number"),
+        ("beam-2:tokens=9.5", "tokens must be a whole number"),
+        ("prompts-2:wordings=2.5", "wordings must be a whole number"),
+        ("consistency-2:t=1,t=0.5", "t is given twice"),
+        ("allocate-300:most=300", "at most 256 samples, not 300"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(spec: str, complaint: str) -> None:

@@ -12,11 +12,14 @@ import pytest
 
 import whetstone as wh
 from tests.cli.process import Digits
+from tests.engine.remote.loopback import NAME, loopback
 from tests.evals.scaling.test_break_even import finished_run
 from tests.pages import assert_opens, assert_self_contained, browser
 from tests.tiny import tiny_folder
+from whetstone.engine.backends import Source
 from whetstone.engine.samples import SampleFile
 from whetstone.engine.strategies.names import METHODS as METHODS_OF
+from whetstone.errors import UsageError
 from whetstone.evals.scaling.page import render
 from whetstone.evals.scaling.points import Point
 from whetstone.evals.scaling.reading import read_points
@@ -339,3 +342,15 @@ def test_a_verifier_is_made_for_each_model_and_place_and_found_again(
     assert [point["accuracy"] for point in again["measurements"][0]["points"]] == [
         point["accuracy"] for point in each["points"]
     ]
+
+
+def test_an_endpoint_without_log_probabilities_is_measured_by_what_it_can_do(tmp_path: Path) -> None:
+    with loopback(strict=("logprobs", "top_logprobs")) as server:
+        source = Source(server.address, NAME)
+        told = wh.scale(source, "digits", out=tmp_path / "out", n=3, budgets="2")
+        [measured] = told["measurements"]
+        assert {"greedy", "consistency", "revise"} <= {row["method"] for row in measured["points"]}
+        [why] = [each["why"] for each in measured["left_out"] if each["method"] == "confident"]
+        assert "log-probabilities" in why
+        with pytest.raises(UsageError, match="log-probabilities"):
+            wh.scale(source, "digits", out=tmp_path / "named", n=3, budgets="2", methods="confident-2:threshold=0.9")

@@ -115,9 +115,11 @@ class Growth:
     written: int = 0
     _start: Request = field(init=False)
     _params: SamplingParams = field(init=False)
+    _newlines: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        ends = line_ends(require_ids(self.backend, self.name)) | self.backend.stop_ids
+        self._newlines = line_ends(require_ids(self.backend, self.name)) - self.backend.stop_ids
+        ends = self._newlines | self.backend.stop_ids
         self._start = self.backend.request(list(self.question.prompts[0]), ())
         self._params = SamplingParams(
             self.pace.step, self.pace.temperature, ends, **dict[str, Any](self.verifier.params_needed)
@@ -160,7 +162,8 @@ class Growth:
     def _behind(self, path: Path, step: Completion) -> Path:
         whole = joined(path.candidate.completion, len(path.ids), step)
         ended = not step.ids or step.finish not in WRITTEN
-        ended = ended or (step.finish == "stop" and step.ids[-1] in self.backend.stop_ids)
+        # at an end mark, or at a text that a client wants nothing behind: a newline alone ends a step
+        ended = ended or (step.finish == "stop" and step.ids[-1] not in self._newlines)
         if not ended:  # at a newline, or for want of room: that ends a step, and no answer
             whole = replace(whole, finish="length")
         over = ended or len(whole.ids) >= self.question.room

@@ -29,16 +29,17 @@ from whetstone.errors import UsageError
 # What a pool is drawn at, so that all methods can share it. At 1 a small model's votes lose to its own greedy answer.
 DEFAULT_TEMPERATURE = 0.7
 MOST = 1 << 16
-_SPEC = re.compile(r"(?P<method>[a-z]+(?:-[a-z]+)*)(?:-(?P<number>\d+))?(?::(?P<options>\S+))?")
+_SPEC = re.compile(r"(?P<method>[a-z]+(?:-[a-z]+)*)(?:-(?P<number>[0-9]{1,9}))?(?::(?P<options>\S+))?")
 
 
 @dataclass(frozen=True)
 class Tools:
     """What methods may need beside a sampler: verifiers by name ("certainty", "check", "head", ...), and the
-    temperature where a name does not say another (`t=`)."""
+    temperature where a name does not say another (`t=`). `samples`: more than that no method may ask for."""
 
     verifiers: Mapping[str, Verifier] = field(default_factory=dict)
     temperature: float = DEFAULT_TEMPERATURE
+    samples: int = MOST
 
     def verifier(self, name: str, method: str) -> Verifier:
         """Raises UsageError, naming those that there are."""
@@ -122,7 +123,7 @@ def _best(name: str, number: int, options: Options, tools: Tools) -> Strategy:
 
 
 def _prompts(name: str, number: int, options: Options, tools: Tools) -> Strategy:
-    wordings = int(options.number("wordings", 4, 1, 64))
+    wordings = options.whole("wordings", 4, 1, 64)
     return Parallel(name, number, "majority", options.temperature(), wordings=wordings)
 
 
@@ -164,8 +165,11 @@ def _confident(name: str, number: int, options: Options, tools: Tools) -> Strate
 
 
 def _allocate(name: str, number: int, options: Options, tools: Tools) -> Strategy:
+    limit = min(MOST_SAMPLES, tools.samples)
+    if number > limit:
+        raise UsageError(f"a vote that may stop early takes at most {limit} samples, not {number}")
     free = Allocation(name, number, options.number("loss", 0.05, 0, 1), options.temperature())
-    most = options.whole("most", 0, number, MOST_SAMPLES)
+    most = options.whole("most", 0, number, limit)
     return replace(free.rule(most), name=name) if most else free
 
 
@@ -184,8 +188,8 @@ def _steering(options: Options, tools: Tools, temperature: float) -> Verifier:
 
 
 def _pace(options: Options, temperature: float) -> Pace:
-    budget = int(options.number("tokens", 0, 1, 1 << 24))
-    width, step = int(options.number("width", 4, 1, 256)), int(options.number("step", 16, 1, 4096))
+    budget = options.whole("tokens", 0, 1, 1 << 24)
+    width, step = options.whole("width", 4, 1, 256), options.whole("step", 16, 1, 4096)
     return Pace(width, step, temperature, budget or None)
 
 
@@ -202,7 +206,7 @@ def _tree(name: str, number: int, options: Options, tools: Tools) -> Strategy:
 
 def _power(name: str, number: int, options: Options, tools: Tools) -> Strategy:
     alpha = options.number("alpha", 4, 1, 64)
-    return Power(name, number, alpha, int(options.number("block", 16, 1, 4096)))
+    return Power(name, number, alpha, options.whole("block", 16, 1, 4096))
 
 
 METHODS: dict[str, Method] = {
@@ -232,16 +236,19 @@ def strategy_of(spec: str, tools: Tools | None = None) -> Strategy:
     method = METHODS[match["method"]]
     if match["number"] and not method.number:
         raise UsageError(f"{match['method']} takes no number: leave out -{match['number']}")
+    tools = tools or Tools()
     number = int(match["number"] or method.default)
-    if not method.smallest <= number <= MOST:
-        raise UsageError(f"{match['method']} takes from {method.smallest} to {MOST} {method.number}, not {number}")
+    largest = tools.samples if method.number == "samples" else MOST
+    if not method.smallest <= number <= largest:
+        raise UsageError(f"{match['method']} takes from {method.smallest} to {largest} {method.number}, not {number}")
     pairs: dict[str, str] = {}
     for pair in (match["options"] or "").split(",") if match["options"] else []:
         name, equals, value = pair.partition("=")
         if not (name and equals and value):
             raise UsageError(f"{spec!r}: options look like name=value, and {pair!r} does not")
+        if name in pairs:
+            raise UsageError(f"{spec!r}: {name} is given twice")
         pairs[name] = value
-    tools = tools or Tools()
     options = Options(match["method"], pairs, tools.temperature)
     made = method.make(spec, number, options, tools)
     options.require_all_used()

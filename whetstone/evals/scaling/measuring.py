@@ -171,8 +171,8 @@ def measure(
     asked: Asked, asker: Asker, settings: Sequence[Setting], questions: Sequence[Question], show: Show, strict: bool
 ) -> Measured:
     """All points. Raises PromptTooLong before anything is sampled, WorkFailed when the task's check is broken, and what
-    the sampler raises. A verifier that this backend's answers are not enough for is left out with what goes by it, or
-    raises its UsageError where `strict`."""
+    the sampler raises. What this backend's answers are not enough for (a verifier with what goes by it, a method) is
+    left out, or raises its UsageError where `strict`."""
     _require_room(questions, asker.backend)
     measured, judging = Measured(), Judging(asked)
     warmths = sorted({setting.pooled.temperature for setting in settings if setting.pooled})
@@ -188,10 +188,16 @@ def measure(
         measured.points += points_of_pool(kept, pool, asker, "" if len(warmths) == 1 else f", t={warmth:g}")
     for setting in settings:
         if setting.pooled is None:
-            if setting.calibrates:
-                setting, told = calibrated(asked, asker, setting, show)
-                measured.calibrations.append(told)
-            measured.points.append(run_point(asked, asker, setting, questions, judging, show))
+            try:
+                if setting.calibrates:
+                    setting, told = calibrated(asked, asker, setting, show)
+                    measured.calibrations.append(told)
+                measured.points.append(run_point(asked, asker, setting, questions, judging, show))
+            except UsageError as error:  # what was written lacks something that this method reads, as log-probabilities
+                if strict:
+                    raise
+                why = {"method": setting.wish.name, "why": str(error)}
+                measured.left_out += [why] if why not in measured.left_out else []
     order = list(dict.fromkeys(setting.wish.name for setting in settings))
     kinds = ("method", "control", "oracle")
     measured.points.sort(key=lambda p: (kinds.index(p.kind), order.index(p.method) if p.method in order else 0))

@@ -13,7 +13,7 @@ from whetstone.errors import UsageError
 
 BUDGETS = (1, 2, 4, 8, 16)
 MOST = 1000  # beyond, the number of subsets is no floating-point number
-_WISH = re.compile(r"(?P<method>[a-z]+(?:-[a-z]+)*)(?:-(?P<number>\d+))?(?::(?P<options>\S+))?")
+_WISH = re.compile(r"(?P<method>[a-z]+(?:-[a-z]+)*)(?:-(?P<number>[0-9]{1,9}))?(?::(?P<options>\S+))?")
 
 
 @dataclass(frozen=True)
