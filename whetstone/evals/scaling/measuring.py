@@ -159,8 +159,8 @@ def measure(
     asked: Asked, asker: Asker, settings: Sequence[Setting], questions: Sequence[Question], show: Show, strict: bool
 ) -> Measured:
     """All points. Raises PromptTooLong before anything is sampled, WorkFailed when the task's check is broken, and what
-    the sampler raises. What this backend's answers are not enough for (a verifier with what goes by it, a method) is left
-    out, or raises its UsageError where `strict`."""
+    the sampler raises. What this backend's answers are not enough for (a verifier and what goes by it, or a method) is
+    left out, or raises its UsageError where `strict`."""
     _require_room(questions, asker.backend)
     measured, judging = Measured(), Judging(asked)
     warmths = sorted({setting.pooled.temperature for setting in settings if setting.pooled})
