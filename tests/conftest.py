@@ -4,7 +4,13 @@ import os
 import tempfile
 from pathlib import Path
 
+from hypothesis import settings
+
 # The tests' own looks and rounds must not be counted in the history of whoever runs them. Set before any test starts a
 # process, for that inherits it.
 _folder = tempfile.TemporaryDirectory(prefix="whetstone-history-")
 os.environ["WHETSTONE_HISTORY"] = str(Path(_folder.name) / "history.sqlite")
+
+# How long an example takes says how busy the machine is, and nothing about what is tested.
+settings.register_profile("whetstone", deadline=None)
+settings.load_profile("whetstone")

@@ -17,7 +17,7 @@ from whetstone.engine.samples import Pool, Sample
 from whetstone.engine.step import BLOCK
 from whetstone.engine.strategies.names import strategy_of
 from whetstone.engine.strategies.run import Account, run
-from whetstone.engine.strategies.spending import Prefixes, flops
+from whetstone.engine.strategies.spending import Prefixes, flops, prompt_flops
 
 ROOMY = {"room": 40}
 
@@ -98,8 +98,8 @@ def test_the_last_token_of_an_answer_was_never_computed() -> None:
     assert account.spent.cached_tokens == BLOCK and account.spent.prompt_tokens == BLOCK + BLOCK + 1
     # the second time: a block from the cache, then the answer once more and one token behind it
     config = tiny_loaded().model.config
-    first = flops(config, BLOCK, 0) + flops(config, BLOCK - 1, BLOCK)
-    assert account.spent.flops == first + flops(config, BLOCK + 1, BLOCK)
+    first = prompt_flops(config, BLOCK, 0) + flops(config, BLOCK - 1, BLOCK)
+    assert account.spent.flops == first + prompt_flops(config, BLOCK + 1, BLOCK)
 
 
 @given(st.lists(st.lists(st.integers(0, 2), max_size=6)), st.lists(st.integers(0, 2), max_size=6))
@@ -110,3 +110,10 @@ def test_known_is_the_longest_common_beginning(seen: list[list[int]], ids: list[
     common = [k for each in seen for k in range(min(len(ids), len(each)) + 1) if each[:k] == ids[:k]]
     longest = max(common, default=0)
     assert prefixes.known(ids) == longest
+
+
+def test_a_prompt_needs_one_row_of_the_vocabulary() -> None:
+    config = tiny_loaded().model.config
+    row = 2.0 * config.vocab_size * config.width
+    assert prompt_flops(config, 9, 4) == flops(config, 9, 4) - 8 * row
+    assert prompt_flops(config, 0, 4) == 0 and prompt_flops(config, 1, 4) == flops(config, 1, 4)

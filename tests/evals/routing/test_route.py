@@ -13,14 +13,19 @@ import pytest
 from tests.cli.process import whet
 from tests.serving.live import byte_folder, tiny_server
 from tests.tiny import tiny_model, tiny_tokenizer
-from whetstone.engine.routing.policy import Policy
+from whetstone.engine.prices import PriceTable
+from whetstone.engine.routing.policy import Option, Policy
 from whetstone.engine.samples import SampleFile
 from whetstone.errors import UsageError
 from whetstone.evals.routing.controls import at, mixture
-from whetstone.evals.routing.measuring import asked_of
+from whetstone.evals.routing.equal_tokens import votes_at_equal_cost
+from whetstone.evals.routing.measuring import PARTS, Asker, asked_of
+from whetstone.evals.routing.options import parsed
+from whetstone.evals.routing.outcomes import Played
 from whetstone.evals.routing.page import number, render
 from whetstone.evals.routing.route import route
 from whetstone.models.checkpoint import save_folder
+from whetstone.runs.progress import Progress
 from whetstone.tasks.registry import load_task
 
 COIN = """
@@ -83,6 +88,27 @@ def test_what_is_written(learned: tuple[Path, dict[str, Any]]) -> None:
     page = (out / "route.html").read_text()
     assert page == render(json.loads((out / "route.json").read_text())), "the page is a function of the file"
     assert facts["sentence"][:30] in page and "<script" not in page
+
+
+def test_the_control_is_asked_as_the_options_are_and_is_never_the_poorer_one(small: Path, tmp_path: Path) -> None:
+    """Cost per completion, prompt included, says too little of what more samples cost: the prompt is paid once."""
+    coin = tmp_path / "coin.py"
+    coin.write_text(COIN)
+    options = [f"{small}@consistency-2:t=0.25", f"{small}@revise-6"]
+    told = route(options, f"{coin}:Coin", n=12, out=tmp_path / "out", seed=3, kind="cascade", want=0.01)
+    asker, offered, outcomes = asked_again(options, f"{coin}:Coin", tmp_path / "out", 12, 3)
+    assert told["facts"]["equal_cost"][0]["option"].endswith(":t=0.25")
+    dear = Played(np.zeros(12), np.full(12, 150.0), np.zeros(12, dtype=np.int64))
+    [row] = votes_at_equal_cost(asker, offered, outcomes, dear, "tokens")
+    assert row["option"].endswith(":t=0.25") and 150 <= row["cost"]["mean"] < 170
+
+
+def asked_again(options: list[str], task: str, out: Path, n: int, seed: int) -> tuple[Asker, list[Option], Any]:
+    """What `route` had before it learned, from its samples."""
+    offered, models = parsed(options, {}, "cpu")
+    asked = asked_of(load_task(task), None, "only", seed, dict.fromkeys(PARTS, n))
+    asker = Asker(asked, models, SampleFile(out / "samples.sqlite"), Progress(), PriceTable())
+    return asker, offered, [asker.outcomes(option, asked.parts["eval"], "again") for option in offered]
 
 
 def test_it_goes_on_with_its_samples(learned: tuple[Path, dict[str, Any]], small: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.evals.scaling.test_reading import ALONE, IDS, N, point, scores
 from tests.tiny import tiny_config
-from whetstone.engine.strategies.spending import flops, weights_read
+from whetstone.engine.strategies.spending import prompt_flops, weights_read
 from whetstone.errors import UsageError
 from whetstone.evals.scaling.break_even import train_or_think
 from whetstone.evals.scaling.points import Point
@@ -143,7 +143,7 @@ def test_the_cost_of_training_is_what_the_run_recorded(tmp_path: Path) -> None:
     weights = weights_read(config)
     attention = 4 * config.layers * config.heads * config.head_dim
     assert found["updates"] == pytest.approx(6 * weights * 80 + 3 * attention * 80 * (round((30 + 5) / 2) + 1))
-    rollouts = 6 * flops(config, 30, 0) + 120 * (2 * weights + attention * 31)
+    rollouts = 6 * prompt_flops(config, 30, 0) + 120 * (2 * weights + attention * 31)
     assert found["rollouts"] == pytest.approx(rollouts) and found["total"] == found["rollouts"] + found["updates"]
 
 

@@ -43,7 +43,7 @@ POINT = {
     "per_problem": dict,
 }
 MEASUREMENT = {"model", "task", "task_version", "level", "n", "room", "pools", "guess", "points", "knees", "cheapest"}
-MEASUREMENT |= {"calibrations", "verifier", "left_out", "problems", "clusters", "looks"}
+MEASUREMENT |= {"uncounted", "calibrations", "verifier", "left_out", "problems", "clusters", "looks"}
 RESULT = {"kind", "schema", "created", "command", "seed", "seed_shared", "seed_note", "key", "style", "n", "budgets"}
 RESULT |= {"methods", "want", "prices", "models", "measurements", "train_or_think", "versions", "machine", "sentences"}
 

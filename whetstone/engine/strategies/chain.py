@@ -19,7 +19,7 @@ from whetstone.errors import UsageError
 from whetstone.models.tokenizer import Tokenizer
 
 PIECE = 64  # tokens; shorter pieces are shared by more budgets and cost more rounds
-WRITTEN = ("stop", "length")  # how a completion ends that came at all
+WRITTEN = ("stop", "length")  # how a completion ends that the model wrote to its end
 
 Result = TypeVar("Result")
 Chain = Generator[Draw, Drawn, Result]  # one answer in the making: like `Steps`, for `together`
@@ -29,8 +29,8 @@ def require_ids(backend: Backend, name: str) -> Tokenizer:
     """The tokenizer. Raises UsageError for a backend that is asked by messages."""
     if backend.tokenizer is None:
         raise UsageError(
-            f"{name} puts token ids into the answer, and this backend takes messages only: run the model here, or "
-            "take a method that asks by messages, such as consistency or revise"
+            f"{name} goes on behind token ids, and this backend takes messages only: run the model here, or take a "
+            "method that draws whole answers, such as consistency or revise"
         )
     return backend.tokenizer
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from whetstone.engine.backends import Backend
 from whetstone.engine.protocol import Completion, Request, SamplingParams
+from whetstone.engine.strategies.chain import WRITTEN, require_ids
 from whetstone.engine.strategies.strategy import (
     Candidate,
     Draw,
@@ -22,10 +23,7 @@ from whetstone.engine.strategies.strategy import (
     score,
 )
 from whetstone.engine.text.detokenize import token_texts
-from whetstone.errors import UsageError
 from whetstone.models.tokenizer import Tokenizer
-
-WRITTEN = ("stop", "length")  # how a completion ends that the model wrote to its end
 
 _FAR = 1 << 62  # numbers of answers from here on are hashes; those that are counted stay below
 
@@ -35,16 +33,6 @@ def number(*place: object) -> int:
     share no seed, with each other or with answers that are counted from 0."""
     digest = hashlib.sha256("\0".join(map(repr, place)).encode()).digest()
     return _FAR | int.from_bytes(digest[:8], "big") >> 2
-
-
-def require_ids(backend: Backend, name: str) -> Tokenizer:
-    """The tokenizer. Raises UsageError for a backend that is asked by messages."""
-    if backend.tokenizer is None:
-        raise UsageError(
-            f"{name} goes on behind token ids, and this backend takes messages only: run the model here, or take a "
-            "method that draws whole answers, such as consistency"
-        )
-    return backend.tokenizer
 
 
 def joined(before: Completion, kept: int, more: Completion) -> Completion:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from whetstone.engine.backends import Backend
 from whetstone.engine.protocol import Completion, Request, SamplingParams
-from whetstone.engine.strategies.growing import NOTHING, WRITTEN, joined, number, require_ids
+from whetstone.engine.strategies.chain import WRITTEN, require_ids
+from whetstone.engine.strategies.growing import NOTHING, joined, number
 from whetstone.engine.strategies.likelihood import own_logprobs
 from whetstone.engine.strategies.strategy import Choice, Draw, Question, Score, Steps, candidate, draw
 

@@ -11,7 +11,7 @@ from whetstone.engine.backends import Backend
 from whetstone.engine.protocol import Request
 from whetstone.engine.samples import CHUNK, Pool, Sample
 from whetstone.engine.step import BLOCK
-from whetstone.engine.strategies.spending import Prefixes, Spent, flops
+from whetstone.engine.strategies.spending import Prefixes, Spent, flops, prompt_flops
 from whetstone.engine.strategies.strategy import Choice, Draw, Drawn, Question, Score, Steps, Strategy, candidate
 from whetstone.models.config import ModelConfig
 
@@ -43,7 +43,7 @@ class Account:
         counted = sum(sample.prompt_tokens or 0 for sample in samples)  # an endpoint's bill is the truth
         cost = 0.0
         if self.config is not None:
-            cost = flops(self.config, new, known) + sum(
+            cost = prompt_flops(self.config, new, known) + sum(
                 # the last token is never read again
                 flops(self.config, max(0, sample.completion.length - 1), len(request.prompt_ids))
                 for sample in samples

@@ -51,6 +51,13 @@ def flops(config: ModelConfig, tokens: int, context: int) -> float:
     return state_flops(config, tokens, context, config.layers) + 2.0 * config.vocab_size * config.width * tokens
 
 
+def prompt_flops(config: ModelConfig, tokens: int, context: int) -> float:
+    """`flops` of a prompt of which only the last token is followed by something: one row of the vocabulary."""
+    if tokens == 0:
+        return 0.0
+    return state_flops(config, tokens, context, config.layers) + 2.0 * config.vocab_size * config.width
+
+
 def state_flops(config: ModelConfig, tokens: int, context: int, layers: int) -> float:
     """`flops` of the hidden states after the first `layers` blocks alone: no row of the vocabulary is computed."""
     attended = tokens * (context + (tokens + 1) / 2)

@@ -10,7 +10,7 @@ from typing import Any
 from whetstone.engine.backends import Backend
 from whetstone.engine.protocol import Completion, SamplingParams
 from whetstone.engine.remote.endpoint import Endpoint
-from whetstone.engine.strategies.spending import flops
+from whetstone.engine.strategies.spending import prompt_flops
 from whetstone.engine.strategies.strategy import Candidate, Scores
 from whetstone.errors import UsageError
 from whetstone.models.config import ModelConfig
@@ -53,7 +53,7 @@ class Judge:
         for request in requests:
             new = trie.missing(request.prompt_ids)
             trie.insert(request.prompt_ids)
-            cost += flops(self.config, new, len(request.prompt_ids) - new) if self.config else 0.0
+            cost += prompt_flops(self.config, new, len(request.prompt_ids) - new) if self.config else 0.0
         return Scores(values, len(trie), cost)
 
     def _messages(self, candidate: Candidate) -> list[Message]:

@@ -60,6 +60,7 @@ def area_over(curve: Sequence[Point], diagonal: Sequence[Point]) -> float | None
 
 
 def known_clusters(table: Table) -> Clusters | None:
+    """The problems' clusters as statistics take them; None where each problem stands for itself."""
     return table.clusters if any(table.clusters) else None
 
 

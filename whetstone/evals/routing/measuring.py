@@ -17,7 +17,7 @@ from whetstone.engine.samples import Pool, SampleFile
 from whetstone.engine.strategies.names import Tools, strategy_of
 from whetstone.engine.strategies.questions import question_of
 from whetstone.engine.strategies.run import Outcome, run
-from whetstone.engine.strategies.spending import Spent, flops
+from whetstone.engine.strategies.spending import Spent, state_flops
 from whetstone.engine.verifiers import free_verifiers
 from whetstone.errors import UsageError
 from whetstone.evals.routing.options import Model
@@ -132,7 +132,13 @@ class Asker:
             began = time.perf_counter()
             rows.append(hidden(engine, loaded.tokenizer, text))
             seconds = time.perf_counter() - began
-            spent.append(Spent(prompt_tokens=count, seconds=seconds, flops=flops(loaded.model.config, count, 0)))
+            spent.append(
+                Spent(
+                    prompt_tokens=count,
+                    seconds=seconds,
+                    flops=state_flops(loaded.model.config, count, 0, loaded.model.config.layers),
+                )
+            )
         return np.array(rows), spent
 
 

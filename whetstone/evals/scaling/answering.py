@@ -144,6 +144,7 @@ class Answering:
     def _measure(
         self, subject: Subject, loaded: Loaded | None, backend: Backend, asked: Asked, file: SampleFile
     ) -> tuple[dict[str, Any], list[Point]]:
+        uncounted = _uncounted(backend)
         tools = self._tools(subject, loaded, backend, asked, file)
         needed = [verifier.params_needed.get("top_logprobs", 0) for verifier in tools.verifiers.values()]
         pool = SharedPool(
@@ -168,7 +169,7 @@ class Answering:
             measured = measure(asked, asker, settings, questions, _shown_by(stage), strict=self.wishes is not None)
             stage.total = stage.done
         _require_answers(backend, pool)
-        told = self._told(subject, asked, measured, left_out)
+        told = self._told(subject, asked, measured, left_out) | {"uncounted": _uncounted(backend) - uncounted}
         return told | {"verifier": made_for(tools)}, measured.points
 
     def _tools(
@@ -249,6 +250,12 @@ def _shown_by(stage: Stage) -> Any:
         stage.advance(units, note)
 
     return show
+
+
+def _uncounted(backend: Backend) -> int:
+    """Answers so far of which an endpoint did not say how many tokens they took."""
+    facts = backend.facts()
+    return 0 if facts is None else int(facts["usage"]["uncounted"])
 
 
 def _require_answers(backend: Backend, pool: SharedPool) -> None:

@@ -16,7 +16,7 @@ from whetstone.engine.protocol import Request
 from whetstone.engine.samples import Sample
 from whetstone.engine.selection import Selection
 from whetstone.engine.strategies.run import FAILED, Account
-from whetstone.engine.strategies.spending import flops
+from whetstone.engine.strategies.spending import prompt_flops
 from whetstone.engine.strategies.strategy import Scores
 from whetstone.evals.scaling.points import FIELDS
 from whetstone.evals.statistics.best_of import best_of_k, random_of_k, weighted_at_k
@@ -69,12 +69,12 @@ def costs(request: Request, samples: Sequence[Sample], config: ModelConfig | Non
     account.drawn(request, samples)
     whole, n, prompt = account.spent, len(samples), len(request.prompt_ids)
     counted = any(sample.prompt_tokens for sample in samples)  # an endpoint bills the prompt with each sample
-    prompt_flops = 0.0 if config is None else flops(config, prompt, 0)
+    of_prompt = 0.0 if config is None else prompt_flops(config, prompt, 0)
     once = {
         "prompt_tokens": 0.0 if counted else whole.prompt_tokens,
         "cached_tokens": -prompt,
         "rounds": 1,
-        "flops": prompt_flops,
+        "flops": of_prompt,
     }
     each = {
         "prompt_tokens": whole.prompt_tokens / n if counted else 0.0,
@@ -83,7 +83,7 @@ def costs(request: Request, samples: Sequence[Sample], config: ModelConfig | Non
         "completions": 1,
         "failed": whole.failed / n,
         "seconds": whole.seconds / n,
-        "flops": (whole.flops - prompt_flops) / n,
+        "flops": (whole.flops - of_prompt) / n,
     }
     return _row(once), _row(each)
 

@@ -158,6 +158,11 @@ def _equal_row(row: Row) -> list[str]:
 
 def _model(name: str, measured: Row, said: Sequence[Row]) -> dict[str, Any]:
     lines = [{"kind": "plain", "text": tied(each["text"])} for each in said if each["kind"] != "train or think"]
+    if measured["uncounted"]:
+        told = (
+            f"Of {measured['uncounted']} answers the endpoint did not say how many tokens they took: costs are too low."
+        )
+        lines.append({"kind": "plain", "text": tied(told)})
     if (made := measured["verifier"]) is not None:
         cost = f"{big(made['tokens'])} tokens, {big(made['flops'])} FLOPs"
         told = f"The verifier “head” was made from {made['problems']} problems of {made['task']} level {made['level']}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from whetstone.engine.strategies.spending import flops
+from whetstone.engine.strategies.spending import flops, prompt_flops
 from whetstone.errors import UsageError
 from whetstone.models.config import ModelConfig
 from whetstone.models.tokenizer import Tokenizer
@@ -51,7 +51,7 @@ class TrainingCost:
         Every token counts as computed, also where the engine found it in a cache.
         """
         prompt, answer = round(prompt_tokens), self.generated_tokens / max(1, self.answers)
-        rollouts = self.groups * flops(config, prompt, 0) + self.answers * flops(config, 1, prompt) * answer
+        rollouts = self.groups * prompt_flops(config, prompt, 0) + self.answers * flops(config, 1, prompt) * answer
         forward = flops(config, 1, round((prompt + answer) / 2)) * self.trained_tokens
         updates = forward * (1 + BACKWARD.get(self.method, 2))
         return {"rollouts": rollouts, "updates": updates, "total": rollouts + updates}
