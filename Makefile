@@ -28,8 +28,9 @@ setup: $(DEV_READY) ## the environment for working on the project (.venv), pinne
 run: $(RUN_READY) ## sharpen the default model into OUT (runs/first); goes on with an unfinished run
 	$(BIN)/whet sharpen --out $(OUT) --resume-if-started
 
-test: $(DEV_READY) ## the tests (without slow and gpu)
-	$(BIN)/python -m pytest
+# Two workers with a thread each: two threads each would spin for the same two cores.
+test: $(DEV_READY) ## the tests (without slow and gpu), two at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(DEV_READY) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600
