@@ -140,7 +140,11 @@ def page(
     )
     wanted = Wanted(sources, None if all_of_feed else episode, title or "", evidence or ())
     with Progress() as progress:
-        outcome = listen(wanted, out, settings, progress, library)
+        try:
+            outcome = listen(wanted, out, settings, progress, library)
+        except KeyboardInterrupt:
+            progress.message("stopped: the same command goes on from here")
+            raise
     for made in outcome.made:
         if as_json:
             print(json.dumps(made.facts(), ensure_ascii=False))

@@ -44,6 +44,8 @@ class Hearing:
         """Raises UsageError, before anything is heard, for a recogniser that is not there."""
         self.store, self.settings, self.progress = store, settings, progress
         self._recognisers: dict[str, Hears] = {}
+        if settings.second == settings.recogniser:
+            raise UsageError(f"--second {settings.second} would hear the same again: name another recogniser")
         for spec in filter(None, (settings.recogniser, settings.second)):
             if _is_endpoint(spec):
                 if not settings.recogniser_name:

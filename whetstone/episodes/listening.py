@@ -125,7 +125,7 @@ class Listening:
 
     def _words(self, known: Episode) -> tuple[Path | None, tuple[str, ...]]:
         """See to it that there is a transcript. The sound, where it is on this machine, and what to know of it."""
-        if known.origin is Origin.PUBLISHER:
+        if known.words and known.source:  # a file or a feed brought it, whoever wrote it
             return sound_here(self.store, known), ()
         sound = sound_of(self.store, known, self.progress.message)
         transcript, notes = self.hearing.transcript(sound, known.id)
