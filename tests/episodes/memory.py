@@ -108,7 +108,7 @@ class MemoryShelf:
         hits = self.search(max(re.findall(r"\w+", question), key=len), wanted, 3)
         return Reply(tuple((hit.text, (hit,)) for hit in hits))
 
-    def rename(self, episode: str, names: Mapping[str, str]) -> None:
+    def rename(self, episode: str, names: Mapping[str, str], in_show: bool = False) -> None:
         shown = self.episode(episode)
         if unknown := names.keys() - {segment.speaker for segment in shown.transcript.segments}:
             raise UsageError(f"nobody is called {min(unknown)!r} in this episode")

@@ -45,6 +45,10 @@ def serve(
     weights: Weights = "auto",
     draft: DraftModel = None,
     draft_weights: DraftWeights = "auto",
+    library: Annotated[
+        Path | None,
+        typer.Option(help="Also show this library of episodes, at /episodes (docs/episodes.md).", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address and names as JSON when ready.")] = False,
 ) -> None:
     """Serve models by OpenAI's API: chat, completions, embeddings, tools, structured output.
@@ -76,10 +80,20 @@ def serve(
         ),
     )
     make_engine = engine_maker(weights, cache_gib, draft_source(draft, draft_weights, device))
-    server = Server(models, adapter_folders(adapter or ()), settings, device, make_engine)
+    rooms, shown = {}, ""
+    if library is not None:
+        from whetstone.episodes.library.app import library_app
+        from whetstone.episodes.library.serve import PREFIX
+
+        rooms[PREFIX], shown = library_app(library, hosts=None), f"{PREFIX}/"
+    server = Server(models, adapter_folders(adapter or ()), settings, device, make_engine, rooms)
 
     def ready() -> None:
-        line = json.dumps({"url": server.url, "models": server.models})
-        print(line if as_json else f"serving {', '.join(server.models)} at {server.url}/v1", flush=True)
+        told = {"url": server.url, "models": server.models}
+        if shown:
+            told["library"] = f"{server.url}{shown}"
+        line = f"serving {', '.join(server.models)} at {server.url}/v1"
+        more = f"\nthe library is at {told['library']}" if shown else ""
+        print(json.dumps(told) if as_json else line + more, flush=True)
 
     server.run(ready)

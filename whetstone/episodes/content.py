@@ -113,7 +113,8 @@ class Counts:
 
 @dataclass(frozen=True)
 class Content:
-    """All of a page but the transcript. `made_by`: the model's name, or "no model"."""
+    """All of a page but the transcript. `made_by`: the model's name, or "no model". `sponsored`: segments that look
+    like advertisements. `notes`: what a reader should know of how the page was made, a sentence each."""
 
     paragraph: tuple[Line, ...] = ()
     summary: tuple[Line, ...] = ()
@@ -124,3 +125,5 @@ class Content:
     claims: tuple[Claim, ...] = ()
     counts: Counts = field(default_factory=Counts)
     made_by: str = "no model"
+    sponsored: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()

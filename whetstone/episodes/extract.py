@@ -112,8 +112,9 @@ def content_without_model(about: About, transcript: Transcript, chapters: Sequen
         seconds=time.perf_counter() - began,
     )
     return Content(
-        kept[0], kept[1], kept[2], quotes=tuple(passed), answered=tuple(found), chapters=tuple(made), counts=counts
-    )
+        kept[0], kept[1], kept[2], tuple(passed), tuple(found), tuple(made), counts=counts,
+        sponsored=tuple(sorted(adverts)),
+    )  # fmt: skip
 
 
 def _desk(about: About, gate: Gate, candidates: list[Passage], vectors_SV: Vectors, asking: frozenset[int]) -> _Desk:

@@ -5,13 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
 from whetstone.engine.remote.endpoint import is_loopback
 from whetstone.errors import UsageError, WorkFailed
+from whetstone.files import disk_full_is_work_failed
 
 LARGEST = 64 << 20  # bytes
 SECONDS = 60.0  # for one address, redirects included
@@ -42,10 +49,33 @@ def fetch(address: str, *, may_be_private: bool = True, largest: int = LARGEST, 
 
     Raises UsageError for what is no address, WorkFailed where nothing useful comes in time.
     """
-    return asyncio.run(_followed(address, may_be_private, largest, seconds))
+    content = bytearray()
+    address, media_type = asyncio.run(_followed(address, may_be_private, largest, seconds, content.extend))
+    return Fetched(bytes(content), address, media_type)
 
 
-async def _followed(address: str, may_be_private: bool, largest: int, seconds: float) -> Fetched:
+def download(address: str, target: Path, *, may_be_private: bool, largest: int, seconds: float) -> None:
+    """What `fetch` fetches, into a file, which is there whole or not at all. Raises as `fetch` does."""
+    with disk_full_is_work_failed(target, "nothing is left of it"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for left in target.parent.glob(".*.part"):  # of a process that was killed
+            if left.stat().st_mtime < time.time() - 2 * seconds:
+                left.unlink(missing_ok=True)
+        descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                asyncio.run(_followed(address, may_be_private, largest, seconds, file.write))
+            os.replace(partial, target)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(partial)
+            raise
+
+
+async def _followed(
+    address: str, may_be_private: bool, largest: int, seconds: float, write: Callable[[bytes], object]
+) -> tuple[str, str]:
+    """Where what was written came from in the end, and its media type."""
     try:
         async with asyncio.timeout(seconds):  # also against a server that sends a byte now and then
             for _ in range(MOST_REDIRECTS + 1):
@@ -55,8 +85,8 @@ async def _followed(address: str, may_be_private: bool, largest: int, seconds: f
                     raise WorkFailed(
                         f"{_shown(address)} lies in a private network and somebody else named it: not fetched"
                     )
-                found = await _asked(url, largest)
-                if isinstance(found, Fetched):
+                found = await _asked(url, largest, write)
+                if isinstance(found, tuple):
                     return found
                 address, may_be_private = found, private
     except TimeoutError:
@@ -64,8 +94,8 @@ async def _followed(address: str, may_be_private: bool, largest: int, seconds: f
     raise WorkFailed(f"{_shown(address)} only sends on, {MOST_REDIRECTS} times in a row")
 
 
-async def _asked(url: httpx.URL, largest: int) -> Fetched | str:
-    """What came, or the address to ask instead."""
+async def _asked(url: httpx.URL, largest: int, write: Callable[[bytes], object]) -> tuple[str, str] | str:
+    """The address and the media type of what came and was written, or the address to ask instead."""
     shown = _shown(str(url))
     headers = {"user-agent": "whetstone", "accept": "*/*", "accept-encoding": "gzip, deflate"}
     try:
@@ -77,13 +107,14 @@ async def _asked(url: httpx.URL, largest: int) -> Fetched | str:
                 return str(url.join(response.headers.get("location", "")))
             if response.status_code != 200:
                 raise WorkFailed(f"{shown} answered {response.status_code}")
-            content = bytearray()
+            length = 0
             async for chunk in response.aiter_bytes():  # counted after decompression
-                content += chunk
-                if len(content) > largest:
+                length += len(chunk)
+                if length > largest:
                     raise WorkFailed(f"{shown} is larger than {largest >> 20} MiB: not read")
+                write(chunk)
             media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
-            return Fetched(bytes(content), str(url), media_type)
+            return str(url), media_type
     except httpx.InvalidURL:
         raise WorkFailed(f"{shown} sends on to something that is no address") from None
     except httpx.TimeoutException:

@@ -17,6 +17,7 @@ from whetstone.episodes import feeds, formats, segments
 from whetstone.episodes.content import About
 from whetstone.episodes.feeds import Feed, Item
 from whetstone.episodes.fetching import Fetched, fetch, is_address
+from whetstone.episodes.page.folder import LIST
 from whetstone.episodes.store.library import Store
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.text import printable
@@ -87,8 +88,9 @@ def file(store: Store, path: Path, *, show: str = "", about: About | None = None
         raise UsageError(f"{path} is no file" if path.exists() else f"there is no file {path}")
     report = Report()
     group = {each.suffix.lower(): each for each in _beside(path)}
-    if _is_audio(path) is False:  # a transcript was named: this one, and not another of its name
-        group = {suffix: each for suffix, each in group.items() if suffix in AUDIO} | {path.suffix.lower(): path}
+    # a transcript was named: this one, and not another of its name; or sound: the same
+    sound = _is_audio(path) or path.suffix.lower() in AUDIO
+    group = {suffix: each for suffix, each in group.items() if (suffix in AUDIO) != sound} | {path.suffix.lower(): path}
     number = store.add_show(show or path.resolve().parent.name or "Files")
     _take_group(store, number, path.stem, group, report, about)
     return report
@@ -170,7 +172,11 @@ def _take_group(
     written += [each for suffix, each in group.items() if suffix not in AUDIO and suffix not in TRANSCRIPTS]
     reading = formats.read_file(written[0]) if written else None
     told = about or About((reading.title if reading else "") or Path(name).name)
-    told = replace(told, guid=told.guid or name, audio=told.audio or (str(audio.resolve()) if audio else ""))
+    told = replace(
+        told,
+        guid=told.guid or _guid(store, show, name, [*written, *([audio] if audio else [])]),
+        audio=told.audio or (str(audio.resolve()) if audio else ""),
+    )
     episode = store.add_episode(
         show,
         told,
@@ -182,6 +188,18 @@ def _take_group(
         return
     report.take(episode, store.set_transcript(episode, segments.transcript(reading)))
     report.notes += [f"{written[0].name}: {note}" for note in reading.notes]
+
+
+def _guid(store: Store, show: int, name: str, files: list[Path]) -> str:
+    """The name; where an episode of that name has files elsewhere, which are still there, these ones are another's."""
+    known = store.find_episode(show, name)
+    if known is None or not files:
+        return name
+    before = store.episode(known)
+    stem = files[0].resolve().with_suffix("")
+    places = [Path(place) for place in (before.source, before.about.audio) if place and not is_address(place)]
+    elsewhere = any(place.is_file() and place.with_suffix("") != stem for place in places)
+    return str(stem) if elsewhere else name
 
 
 def _take_item(store: Store, show: int, found: Feed, item: Item, report: Report) -> None:
@@ -250,7 +268,9 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """All files below, without following links to folders or going into hidden ones."""
+    """All files below, without following links to folders, going into hidden ones, or taking pages for episodes."""
+    if (path / LIST).is_file():
+        return
     for each in sorted(path.iterdir()):
         if each.name.startswith("."):
             continue

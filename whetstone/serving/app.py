@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from anyio import to_thread
@@ -32,8 +32,15 @@ T = TypeVar("T")
 SMALL = 8 << 10  # bytes of a body whose template and tokens cost less than a hop to another thread
 
 
-def build(state: State, keys: Keys, hosts: Iterable[str] | None, origins: Iterable[str] = ()) -> ASGIApp:
-    """The application, guarded. See `Guard` for `hosts` and `origins`."""
+def build(
+    state: State,
+    keys: Keys,
+    hosts: Iterable[str] | None,
+    origins: Iterable[str] = (),
+    rooms: Mapping[str, ASGIApp] | None = None,
+) -> ASGIApp:
+    """The application, guarded. See `Guard` for `hosts` and `origins`. `rooms`: path -> another application to serve
+    there, which sees to it itself what pages of other origins may ask of it."""
     app = FastAPI(title="Whetstone", openapi_url=None, docs_url=None, redoc_url=None)
     _generation(app, state)
     _adapters(app, state, keys)
@@ -54,7 +61,9 @@ def build(state: State, keys: Keys, hosts: Iterable[str] | None, origins: Iterab
     async def defect(request: Request, failure: Exception) -> Response:
         return error_response(ApiError(500, "something went wrong in the server: see its log", "internal_error"))
 
-    return Guard(app, state, keys, hosts, origins)
+    for path, room in (rooms or {}).items():
+        app.mount(path, room)
+    return Guard(app, state, keys, hosts, origins, tuple(rooms or ()))
 
 
 async def _apart(body: bytes, work: Callable[[], T], slow: bool = False) -> T:

@@ -57,14 +57,22 @@ class Guard:
     Args:
         hosts: names that the Host header may have; None when the server is open to a network and names are not known.
         origins: web pages that may ask, as "https://example.org".
+        rooms: paths of applications that check origins themselves.
     """
 
     def __init__(
-        self, app: ASGIApp, state: State, keys: Keys, hosts: Iterable[str] | None, origins: Iterable[str]
+        self,
+        app: ASGIApp,
+        state: State,
+        keys: Keys,
+        hosts: Iterable[str] | None,
+        origins: Iterable[str],
+        rooms: tuple[str, ...] = (),
     ) -> None:
         self._app, self._state, self._keys = app, state, keys
         self._hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
         self._origins = frozenset(origins)
+        self._rooms = tuple(f"{room}/" for room in rooms)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -113,7 +121,7 @@ class Guard:
     def _check_origin(self, scope: Scope, headers: Headers) -> bool:
         """Whether it is an allowed page's preflight. Raises ApiError for a page of another site."""
         origin = headers.get("origin")
-        if origin is None:
+        if origin is None or scope["path"].startswith(self._rooms):
             return False
         allowed = origin in self._origins
         if not allowed and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():

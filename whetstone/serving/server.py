@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from whetstone.engine.service import Service
 from whetstone.errors import UsageError, WorkFailed
@@ -50,7 +51,8 @@ class Settings:
 
 
 class Server:
-    """Serves models at `url` until it is stopped. `models` as `whet serve` takes them; `adapters`: name -> folder.
+    """Serves models at `url` until it is stopped. `models` as `whet serve` takes them; `adapters`: name -> folder;
+    `rooms`: as `build` takes them.
 
     The socket is bound first, so that a port in use is known before any model is loaded. Raises UsageError: a host
     that others can reach without a key, a port in use, an unknown model.
@@ -63,9 +65,12 @@ class Server:
         settings: Settings | None = None,
         device: str = "cpu",
         make_engine: MakeEngine = plain_engine,
+        rooms: Mapping[str, ASGIApp] | None = None,
     ) -> None:
         self.settings = settings or Settings()
         local = is_loopback(self.settings.host)
+        if rooms and (self.settings.keys or not local):
+            raise UsageError("what is served beside the models has no keys: serve it on 127.0.0.1, without keys")
         if not local and not self.settings.keys:
             raise UsageError(
                 f"others can reach {self.settings.host}: give --api-key-file, or serve on 127.0.0.1 (the default)"
@@ -91,7 +96,7 @@ class Server:
             raise
         self.state = State(self._service, self._models, self.settings.limits, offers, routes)
         hosts = self.settings.allowed_hosts if local else None
-        app = build(self.state, Keys(self.settings.keys), hosts, self.settings.allowed_origins)
+        app = build(self.state, Keys(self.settings.keys), hosts, self.settings.allowed_origins, rooms)
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 app,

@@ -53,6 +53,11 @@ class Scripted:
             if _shared(best, claim) < 0.5:
                 return {"stance": "not enough evidence", "words": best or "none"}
             return {"stance": "supported" if numbers[0] <= numbers[1] else "contradicted", "words": best[:480]}
+        if wanted == {"text"}:
+            false = "Everybody agreed that 5,353 elephants live in Reykjavik."
+            self.planted.append(false)
+            # every other time it lies again
+            return {"text": false if self.lies and self.asked % 2 else max((t for _, _, t in lines), key=len)[:290]}
         raise AssertionError(f"an unknown shape: {wanted}")
 
     def _map(self, lines: list[tuple[int, str, str]]) -> dict[str, Any]:

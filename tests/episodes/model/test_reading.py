@@ -58,7 +58,7 @@ def test_an_interrupted_reading_asks_for_the_rest_only(model: Scripted, writer: 
         pass
 
     def stop(stage: str, done: int, wanted: int) -> None:
-        if stage == "merging":
+        if stage == "merge":
             raise Stopped
 
     with pytest.raises(Stopped):

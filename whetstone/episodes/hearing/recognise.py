@@ -38,7 +38,13 @@ class Hears(Protocol):
     name: str
 
     def piece(self, piece: Piece, language: str | None = None) -> Heard:
-        """The words of one piece, times from the file's start. Without a language it finds out itself."""
+        """The words of one piece, times from the file's start. Without a language it finds out itself.
+
+        Raises UsageError for a language that it does not know."""
+        ...
+
+    def understands(self, language: str) -> bool:
+        """Whether it knows a language (a code: "en")."""
         ...
 
 
@@ -86,8 +92,22 @@ class Recogniser:
         except (RuntimeError, ValueError) as failure:
             raise UsageError(f"{folder} holds no Whisper in CTranslate2's form: {failure}") from None
 
+    def understands(self, language: str) -> bool:
+        """See `Hears`. What knows only English is not told so by its weights' names, but by the weights."""
+        return bool(self._model.model.is_multilingual) or language == "en"
+
     def piece(self, piece: Piece, language: str | None = None) -> Heard:
-        """The words of one piece."""
+        """See `Hears.piece`."""
+        if language is not None and not self.understands(language):
+            raise UsageError(f"{self.name} hears English only, not {language!r}: choose another recogniser")
+        try:
+            return self._heard(piece, language)
+        except ValueError as failure:
+            if "language code" not in str(failure):
+                raise
+            raise UsageError(f"Whisper knows no language {language!r}: give a code, such as en, de or pt") from None
+
+    def _heard(self, piece: Piece, language: str | None) -> Heard:
         segments, info = self._model.transcribe(
             piece.samples,
             language=language,
@@ -102,7 +122,7 @@ class Recogniser:
         return Heard(piece.start, piece.seconds, info.language, tuple(loops(words)))
 
 
-def second_look(second: Hears, words: Sequence[Word], piece: Piece) -> list[Word]:
+def second_look(second: Hears, words: Sequence[Word], piece: Piece, language: str | None = None) -> list[Word]:
     """Words of a stretch of a piece that one recogniser heard, those marked doubtful that a second one does not hear.
     Words without times stay as they are."""
     timed = [word for word in words if word.start is not None and word.end is not None]
@@ -111,7 +131,7 @@ def second_look(second: Hears, words: Sequence[Word], piece: Piece) -> list[Word
     first = max(0.0, (timed[0].start or 0.0) - CONTEXT - piece.start)
     last = (timed[-1].end or 0.0) + CONTEXT - piece.start
     part = piece.samples[int(first * RATE) : int(last * RATE)]
-    return disagreements(words, second.piece(Piece(piece.start + first, part)).words)
+    return disagreements(words, second.piece(Piece(piece.start + first, part), language).words)
 
 
 def _words(segment: Any, offset: float) -> list[Word]:

@@ -35,6 +35,10 @@ class RemoteRecogniser:
         self.name = model
         self._key = key
 
+    def understands(self, language: str) -> bool:
+        """See `Hears`. The server says so itself when it does not."""
+        return True
+
     def piece(self, piece: Piece, language: str | None = None) -> Heard:
         """See `Hears.piece`. Raises UsageError for a server that does not take such requests, WorkFailed for one that
         does not answer after several attempts."""

@@ -107,8 +107,8 @@ def _opened(path: Path):  # type: ignore[no-untyped-def]
         raise UsageError(f"there is no file {path}")
     try:
         container = av.open(str(path), mode="r", metadata_errors="ignore")
-    except (av.error.FFmpegError, ValueError) as failure:
-        raise UsageError(f"{path} cannot be read as sound ({failure}): convert it to mp3, wav, ogg or flac") from None
+    except (av.error.FFmpegError, ValueError):
+        raise UsageError(f"{path} cannot be read as sound: convert it to mp3, wav, ogg or flac") from None
     if not container.streams.audio:
         container.close()
         raise UsageError(f"{path} holds no sound")

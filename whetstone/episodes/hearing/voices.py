@@ -38,6 +38,7 @@ FRAME, HOP = 400, 160  # samples: 25 ms every 10 ms
 WINDOW, STEP = 1.6, 0.5  # seconds of speech for one vector, and between two
 LOUDNESS = -30.0  # dB of full scale, to which quieter sound is raised
 DISTANCE = 0.35  # cosine distance below which two groups of windows are one voice
+SHORT = 6  # words of nobody between words of one person, which are that person's
 SMALLEST = 3.0  # seconds of speech that make a speaker; who says less stays without a name
 LONGEST_GAP = 0.6  # seconds without a word inside one stretch of speech
 
@@ -139,7 +140,7 @@ class Voices:
                 continue
             near = np.flatnonzero(np.abs(middles - (word.start + word.end) / 2) <= WINDOW / 2)
             raw.append(Counter(labels[near].tolist()).most_common(1)[0][0] if len(near) else 0)
-        smooth = _sentences_agree(words, raw)
+        smooth = _filled(_sentences_agree(words, raw))
         for label in smooth:
             if label and label not in names:
                 names[label] = f"Speaker {len(names) + 1}"
@@ -198,3 +199,18 @@ def _sentences_agree(words: Sequence[Word], labels: Sequence[int]) -> list[int]:
             smooth += [label if 3 * seen >= 2 * (place + 1 - start) else 0] * (place + 1 - start)
             start = place + 1
     return smooth
+
+
+def _filled(labels: Sequence[int]) -> list[int]:
+    """The labels; a few words of nobody (0) between words of one person are that person's."""
+    filled = list(labels)
+    start = 0
+    while start < len(filled):
+        end = start
+        while end < len(filled) and filled[end] == filled[start]:
+            end += 1
+        inside = filled[start] == 0 and start > 0 and end < len(filled) and end - start <= SHORT
+        if inside and filled[start - 1] == filled[end]:
+            filled[start:end] = [filled[end]] * (end - start)
+        start = end
+    return filled

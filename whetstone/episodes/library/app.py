@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from whetstone.episodes.library import api, pages
 from whetstone.episodes.library.door import Door
-from whetstone.episodes.library.shelf import Shelf, UnknownEpisode, Wanted
+from whetstone.episodes.library.shelf import Compose, Shelf, UnknownEpisode, Wanted
 from whetstone.errors import UsageError, WorkFailed
 
 T = TypeVar("T")
@@ -45,14 +45,15 @@ TYPES = {
 LONGEST = 1000  # characters of a query, a question or a name
 
 
-def library_app(store: Path, hosts: Iterable[str] | None = ()) -> ASGIApp:
-    """The library of the store at `store`, to be mounted or served by itself. `hosts`: as `Door` takes them.
+def library_app(store: Path, hosts: Iterable[str] | None = (), compose: Compose | None = None) -> ASGIApp:
+    """The library of the store at `store`, to be mounted or served by itself. `hosts`: as `Door` takes them. `compose`:
+    who writes answers to questions; without it they are passages.
 
     Raises UsageError where there is no store that can be opened.
     """
     from whetstone.episodes.library.stored import open_shelf
 
-    return app_of(open_shelf(store), hosts)
+    return app_of(open_shelf(store, compose), hosts)
 
 
 def app_of(shelf: Shelf, hosts: Iterable[str] | None = ()) -> ASGIApp:
@@ -148,7 +149,8 @@ class Routes:
         episode = request.path_params["episode"]
         form = await _form(request)
         names = {key.removeprefix("name:"): value for key, value in form.items() if key.startswith("name:")}
-        await _apart(lambda: self._shelf.rename(episode, names))
+        in_show = form.get("show") == "yes"
+        await _apart(lambda: self._shelf.rename(episode, names, in_show))
         return _to(request, f"/e/{quote(episode, safe='')}/")
 
     async def dismiss(self, request: Request) -> Response:

@@ -74,7 +74,13 @@ class Pages:
             ]
         )
         return self._fill(
-            "ask", base, wanted, question=question, lines=lines, made_by=None if reply is None else reply.made_by
+            "ask",
+            base,
+            wanted,
+            question=question,
+            lines=lines,
+            made_by=None if reply is None else reply.made_by,
+            problem="" if reply is None else reply.problem,
         )
 
     def speakers(self, base: str, episode: str) -> str:

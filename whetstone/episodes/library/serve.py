@@ -8,15 +8,26 @@ import signal
 import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whetstone.errors import UsageError
+
+if TYPE_CHECKING:
+    from whetstone.episodes.model.writer import Writer
 
 PREFIX = "/episodes"
 KEEP_ALIVE = 5  # seconds
 
 
-def serve(library: Path, host: str, port: int, ready: Callable[[str], None] = lambda url: None) -> None:
+def serve(
+    library: Path,
+    host: str,
+    port: int,
+    ready: Callable[[str], None] = lambda url: None,
+    writer: Writer | None = None,
+) -> None:
     """Serve the library under /episodes; `ready` is told the address when it listens. Ends by SIGINT or SIGTERM.
+    `writer`: the model that answers questions.
 
     Raises UsageError: no library, an address others can reach (the library has no keys), a port that is taken.
     """
@@ -28,13 +39,15 @@ def serve(library: Path, host: str, port: int, ready: Callable[[str], None] = la
     except ImportError:
         raise UsageError('the library needs a server: pip install "whetstone-lab[serve]"') from None
     from whetstone.episodes.library.app import library_app
+    from whetstone.episodes.model.answering import Composer
     from whetstone.serving.guard import is_loopback
     from whetstone.serving.server import bind
 
     if not is_loopback(host):
         raise UsageError(f"others can reach {host}, and the library has no keys: serve it on 127.0.0.1 (the default)")
     home = Route("/", lambda request: RedirectResponse(f"{PREFIX}/"))
-    app = Starlette(routes=[home, Mount(PREFIX, library_app(library))])
+    compose = None if writer is None else Composer(writer)
+    app = Starlette(routes=[home, Mount(PREFIX, library_app(library, compose=compose))])
     listening = bind(host, port)
     address, number = listening.getsockname()[:2]
     url = f"http://[{address}]:{number}{PREFIX}/" if ":" in address else f"http://{address}:{number}{PREFIX}/"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -70,10 +70,15 @@ class Shown:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer to a question over the library: lines, each with the passages that say so. `made_by`: as in Content."""
+    """An answer to a question over the library: lines, each with the passages that say so. `made_by`: as in Content.
+    `problem`: why a model that was asked wrote none of it."""
 
     lines: tuple[tuple[str, tuple[Hit, ...]], ...]
     made_by: str = "no model"
+    problem: str = ""
+
+
+Compose = Callable[[str, Sequence[Hit]], Reply]  # a question, what was found; no lines: the passages are shown
 
 
 class Shelf(Protocol):
@@ -109,8 +114,8 @@ class Shelf(Protocol):
     def ask(self, question: str, wanted: Wanted) -> Reply:
         """What the library says to a question."""
 
-    def rename(self, episode: str, names: Mapping[str, str]) -> None:
-        """What to call the speakers from now on; "" takes a name back."""
+    def rename(self, episode: str, names: Mapping[str, str], in_show: bool = False) -> None:
+        """What to call the speakers from now on; "" takes a name back. `in_show`: in all episodes of the show."""
 
     def dismiss(self, episode: str, claim: str, dismissed: bool) -> None:
         """Put a claim away, or back."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urldefrag
@@ -12,9 +12,10 @@ from urllib.parse import urldefrag
 from whetstone.episodes import asking, formats, kept, segments
 from whetstone.episodes.content import About, Answered, Claim, Content, Quote
 from whetstone.episodes.extract import content_without_model
-from whetstone.episodes.library.shelf import Entry, Hit, Reply, Shown, UnknownEpisode, Wanted
+from whetstone.episodes.library.shelf import Compose, Entry, Hit, Reply, Shown, UnknownEpisode, Wanted
 from whetstone.episodes.search import Filters, Search
 from whetstone.episodes.search import Hit as FoundHit
+from whetstone.episodes.sounds import sound_here
 from whetstone.episodes.store import Episode, Store, stages
 from whetstone.episodes.transcript import Origin, Timing, Transcript
 from whetstone.errors import UsageError
@@ -22,7 +23,6 @@ from whetstone.errors import UsageError
 STAGE = "page"
 ANSWERS = 5
 LONGEST_NAME = 200
-Compose = Callable[[str, Sequence[Hit]], Reply | None]
 
 
 def open_shelf(path: Path, compose: Compose | None = None) -> StoredShelf:
@@ -52,6 +52,23 @@ class _Catalogue:
     revision: int
     episodes: tuple[Episode, ...]
     speakers: Mapping[int, tuple[str, ...]]  # as they are shown
+
+
+def rename(store: Store, episode: int, names: Mapping[str, str], in_show: bool = False) -> int:
+    """Call speakers of an episode by other names, "" takes a name back; `in_show`: in all episodes of its show in which
+    somebody is called so. In how many episodes. Raises UsageError for a name that is none, a speaker who is not there.
+    """
+    known = store.episode(episode)
+    count = 1
+    with store.writing():
+        for speaker, name in names.items():
+            called = " ".join(name.split())
+            if len(called) > LONGEST_NAME or not called.isprintable():
+                raise UsageError(f"a name is one line of {LONGEST_NAME} characters at most")
+            store.rename_speaker(episode, speaker, called or speaker)
+            if in_show:
+                count = max(count, store.rename_speaker_in_show(known.show, speaker, called or speaker))
+    return count
 
 
 class StoredShelf:
@@ -110,12 +127,9 @@ class StoredShelf:
 
     def audio(self, episode: str) -> Path | None:
         """See `Shelf`. Only what is called sound or film is given out, whatever a feed may say."""
-        audio = self._episode(episode).about.audio
-        kind = mimetypes.guess_type(audio)[0] or ""
-        if "://" in audio or not kind.startswith(("audio/", "video/")):
-            return None
-        path = self._store.path.parent / audio
-        return path if path.is_file() else None
+        path = sound_here(self._store, self._episode(episode))
+        kind = mimetypes.guess_type(path.name)[0] if path is not None else None
+        return path if (kind or "").startswith(("audio/", "video/")) else None
 
     def find(self, address: str) -> str | None:
         """See `Shelf`."""
@@ -149,8 +163,8 @@ class StoredShelf:
             )
             for answer in answers
         ]
-        composed = self._compose(question, hits) if self._compose is not None and hits else None
-        return composed or Reply(tuple((hit.text, (hit,)) for hit in hits))
+        composed = self._compose(question, hits) if self._compose is not None and hits else Reply(())
+        return composed if composed.lines else replace(composed, lines=tuple((hit.text, (hit,)) for hit in hits))
 
     def read(self, text: str, title: str, address: str) -> Shown:
         """See `Shelf`."""
@@ -161,15 +175,14 @@ class StoredShelf:
 
     # -- what people put right --------------------------------------------------------------------------------------
 
-    def rename(self, episode: str, names: Mapping[str, str]) -> None:
+    def rename(self, episode: str, names: Mapping[str, str], in_show: bool = False) -> None:
         """See `Shelf`."""
         found = self._episode(episode)
-        with self._store.writing():
-            for speaker, name in names.items():
-                called = " ".join(name.split())
-                if len(called) > LONGEST_NAME or not called.isprintable():
-                    raise UsageError(f"a name is one line of {LONGEST_NAME} characters at most")
-                self._store.rename_speaker(found.id, speaker, called or speaker)
+        changed = names
+        if in_show:  # an empty box must not take names back in other episodes, where they may be right
+            shown = {each.original: each.name for each in self._store.speakers(found.id)}
+            changed = {who: name for who, name in names.items() if name or shown.get(who, who) != who}
+        rename(self._store, found.id, changed, in_show)
 
     def dismiss(self, episode: str, claim: str, dismissed: bool) -> None:
         """See `Shelf`."""

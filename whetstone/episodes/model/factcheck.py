@@ -37,6 +37,7 @@ class Passage:
     published: str = ""
 
 
+Told = Callable[[str, int, int], None]  # stage, done, wanted
 Find = Callable[[str, int], Sequence[Passage]]  # a claim, how many passages
 
 
@@ -58,9 +59,10 @@ def check_claims(
     writer: Writer | None,
     find: Find | None,
     dismissed: frozenset[str] = frozenset(),
+    told: Told = lambda stage, done, wanted: None,
 ) -> list[Claim]:
     """Every claim with its stance, at most once each. Without evidence or without a model it is "not enough
-    evidence"."""
+    evidence". `told` is told of a model's answers."""
     unique: dict[str, tuple[str, Quote]] = {}
     for text, said in claims:
         unique.setdefault(claim_id(text), (text, said))
@@ -68,7 +70,12 @@ def check_claims(
     passages = [list(find(text, PASSAGES)) if find else [] for _, text, _ in todo]
     judged: dict[str, Claim] = {}
     if writer is not None and any(passages):
-        looks = stances(writer, [text for _, text, _ in todo], [[p.text for p in found] for found in passages])
+        texts = [[passage.text for passage in found] for found in passages]
+
+        def shown(done: int, wanted: int) -> None:
+            told("check claims (looks)", done, wanted)
+
+        looks = stances(writer, [text for _, text, _ in todo], texts, shown)
         for (name, text, said), look, found in zip(todo, looks, passages, strict=True):
             if look.passage is None:
                 continue

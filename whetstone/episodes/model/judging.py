@@ -20,7 +20,7 @@ from whetstone.episodes.model.shapes import (
     SUPPORT_TASK,
     chat,
 )
-from whetstone.episodes.model.writer import Writer, Written
+from whetstone.episodes.model.writer import Shown, Writer, Written
 from whetstone.episodes.normal import tokens
 
 SHORTEST_EVIDENCE = 3  # tokens; fewer would be found anywhere
@@ -35,14 +35,17 @@ class Judged:
     passage: int | None = None
 
 
-def supported(writer: Writer, lines: Sequence[str], passages: Sequence[Sequence[str]]) -> list[bool]:
-    """Whether each line is said by its passages, by both looks and with words that stand there."""
+def supported(
+    writer: Writer, lines: Sequence[str], passages: Sequence[Sequence[str]], shown: Shown | None = None
+) -> list[bool]:
+    """Whether each line is said by its passages, by both looks and with words that stand there. `shown` is told of
+    answers, two for each line."""
     asks = [
         chat(f"{SUPPORT_TASK}{line}", "\n".join(order))
         for line, texts in zip(lines, passages, strict=True)
         for order in (texts, texts[::-1])
     ]
-    answers = writer.write(asks, SUPPORT, SUPPORT_ROOM)
+    answers = writer.write(asks, SUPPORT, SUPPORT_ROOM, shown)
     verdicts = []
     for place, texts in enumerate(passages):
         looks = answers[2 * place : 2 * place + 2]
@@ -56,7 +59,9 @@ def supported(writer: Writer, lines: Sequence[str], passages: Sequence[Sequence[
     return verdicts
 
 
-def stances(writer: Writer, claims: Sequence[str], passages: Sequence[Sequence[str]]) -> list[Judged]:
+def stances(
+    writer: Writer, claims: Sequence[str], passages: Sequence[Sequence[str]], shown: Shown | None = None
+) -> list[Judged]:
     """What its passages say of each claim. Without passages, without two looks that agree, or without words that stand
     in a passage, it is "not enough evidence"."""
     asked = [place for place, texts in enumerate(passages) if texts]
@@ -65,7 +70,7 @@ def stances(writer: Writer, claims: Sequence[str], passages: Sequence[Sequence[s
         for place in asked
         for order in (passages[place], passages[place][::-1])
     ]
-    answers = writer.write(asks, STANCE, STANCE_ROOM)
+    answers = writer.write(asks, STANCE, STANCE_ROOM, shown)
     judged = [Judged(Stance.NOT_ENOUGH)] * len(claims)
     for number, place in enumerate(asked):
         judged[place] = _agreed(answers[2 * number : 2 * number + 2], passages[place])

@@ -54,16 +54,16 @@ def reduced(writer: Writer, points: Sequence[Line], most: int) -> list[Line]:
     return kept
 
 
-def prose(writer: Writer, points: Sequence[Line]) -> tuple[list[Line], list[Line], list[Line], bool]:
-    """Paragraph, summary and takeaways from points that fit into a prompt, each line citing segments; and whether the
-    model managed to write them. Where it did not there are none."""
+def prose(writer: Writer, points: Sequence[Line]) -> tuple[list[Line], list[Line], list[Line]]:
+    """Paragraph, summary and takeaways from points that fit into a prompt, each line citing segments; none where the
+    model did not manage to write them."""
     if not points:
-        return [], [], [], False
+        return [], [], []
     answer = writer.write([chat(PROSE_TASK, numbered(points))], PROSE, PROSE_ROOM)[0]
     if answer.value is None:
-        return [], [], [], False
+        return [], [], []
     parts = [cited_lines(answer.value[name], list(points)) for name in ("paragraph", "summary", "takeaways")]
-    return parts[0], parts[1], parts[2], True
+    return parts[0], parts[1], parts[2]
 
 
 def numbered(points: Sequence[Line]) -> str:

@@ -7,19 +7,22 @@ logged, never shown. Where the model gave nothing that could be kept, what can b
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 from whetstone.episodes.content import About, Answered, Chapter, Content, Counts, Line, Quote
 from whetstone.episodes.extract import content_without_model
 from whetstone.episodes.faithful import check_lines
 from whetstone.episodes.gate import Accepted, Gate
-from whetstone.episodes.model.items import AnswerProposal, Items, QuoteProposal
-from whetstone.episodes.model.judging import supported
+from whetstone.episodes.model.items import AnswerProposal, ClaimProposal, Items, QuoteProposal
+from whetstone.episodes.model.lines import Examiner
 from whetstone.episodes.model.merging import prose, reduced
 from whetstone.episodes.model.shapes import MAP, MAP_ROOM, MAP_TASK, PROSE_ROOM, chat
-from whetstone.episodes.model.windows import Window, covered, line, windows
-from whetstone.episodes.model.writer import Writer
+from whetstone.episodes.model.windows import Window, covered, halves, windows
+from whetstone.episodes.model.writer import Writer, Written
 from whetstone.episodes.transcript import Transcript
 
 SHARE = 0.6  # of the model's context that a window may take
@@ -27,18 +30,20 @@ LARGEST_WINDOW = 4000  # tokens; a longer part is read less carefully
 MOST_QUOTES, MOST_ANSWERS, MOST_CHAPTERS = 8, 10, 12
 LONGEST_ANSWER = 60  # words of an answer that are shown
 
+SECTIONS = ("paragraph", "summary", "takeaways")
 Told = Callable[[str, int, int], None]  # stage, done, wanted
 
 
 @dataclass
 class Reading:
-    """What came of it: the content, claims that were made (still unchecked), and why what was proposed is not shown."""
+    """What came of it: the content; claims that were made, still unchecked, as (the claim standing alone, the words
+    that were said); why what was proposed is not shown; and how many parts nobody answered for, so that trying again
+    may give more."""
 
     content: Content
-    claims: list[tuple[str, Quote]] = field(
-        default_factory=list
-    )  # (the claim standing alone, the words that were said)
+    claims: list[tuple[str, Quote]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    unheard: int = 0
 
 
 def read(
@@ -54,42 +59,23 @@ def read(
     where `judged`, for a look at every line. `chapters` are the publisher's, which go before a model's.
     """
     reducer = reducer or mapper
+    began = time.perf_counter()
+    writers = [mapper] if reducer is mapper else [mapper, reducer]
+    spent = sum(writer.prompt_tokens for writer in writers), sum(writer.answer_tokens for writer in writers)
     plain = content_without_model(about, transcript, chapters)
     most = min(LARGEST_WINDOW, int(SHARE * mapper.context), mapper.context - MAP_ROOM - 400)
     parts, left_out = windows(transcript, mapper.count, max(64, most))
-    items, read_parts = _map(mapper, parts, told)
-    gate, refused = Gate(transcript), [f"segment {place} is too long for the model" for place in left_out]
+    items, read_parts, parts, unheard = _map(mapper, parts, told)
+    gate = Gate(transcript)
+    refused = [f"segment {place} is too long for the model" for place in left_out]
 
-    told("merging", 0, 1)
-    points, dropped = _kept(transcript, gate, items.points)
-    room = max(256, min(int(SHARE * reducer.context), reducer.context - PROSE_ROOM - 400))
-    merged = reduced(reducer, points, room)
-    written = prose(reducer, merged)
-    told("merging", 1, 1)
-
-    proposed = sum(map(len, written[:3]))
-    sections: list[tuple[Line, ...]] = []
-    for lines in written[:3]:
-        kept, bad = _kept(transcript, gate, lines)
-        if judged and kept:
-            told("checking", len(sections), 3)
-            looks = supported(reducer, [each.text for each in kept], [_passages(transcript, each) for each in kept])
-            bad += [f'not supported: "{each.text}"' for each, good in zip(kept, looks, strict=True) if not good]
-            kept = [each for each, good in zip(kept, looks, strict=True) if good]
-        dropped += bad
-        sections.append(tuple(kept))
-    refused += dropped
-    quotes, quote_refusals = _quotes(gate, items.quotes)
-    answered, answer_refusals = _answers(gate, transcript, items.answers)
-    refused += quote_refusals + answer_refusals
-    claims = []
-    for claim in items.claims:
-        found = gate.words(transcript.segments[claim.segment].first, transcript.segments[claim.segment].end)
-        if isinstance(found, Accepted):
-            claims.append((claim.text, found.quote))
-        else:
-            refused.append(f"claim: {found}")
-
+    points, dropped = check_lines(items.points, transcript, gate=gate)
+    refused += map(str, dropped)
+    sections, proposed = _sections(reducer, transcript, gate, points, judged, told, refused)
+    quotes = _quotes(gate, items.quotes, refused)
+    answered = _answers(gate, transcript, items.answers, refused)
+    claims = _claims(gate, transcript, items.claims, refused)
+    titled = _chapters(gate, transcript, items, parts, refused) if not chapters and len(parts) > 1 else chapters
     own = Counts(
         quotes_proposed=len(items.quotes),
         quotes_kept=len(quotes),
@@ -97,53 +83,81 @@ def read(
         lines_kept=sum(map(len, sections)) + len(points),
         segments=len(transcript.segments),
         covered=len(covered(parts, read_parts)),
-        prompt_tokens=mapper.prompt_tokens + (reducer.prompt_tokens if reducer is not mapper else 0),
-        answer_tokens=mapper.answer_tokens + (reducer.answer_tokens if reducer is not mapper else 0),
+        seconds=time.perf_counter() - began,
+        prompt_tokens=sum(writer.prompt_tokens for writer in writers) - spent[0],
+        answer_tokens=sum(writer.answer_tokens for writer in writers) - spent[1],
     )
-    content = _together(plain, sections, quotes, answered, _chapters(items, parts, chapters), own)
-    name = mapper.name if reducer is mapper else f"{mapper.name} and {reducer.name}"
-    missing = [part for part, lines in zip(("paragraph", "summary", "takeaways"), sections, strict=True) if not lines]
+    content, missing = _together(plain, sections, quotes, answered, titled, own)
     note = f"; without a model: {', '.join(missing)}" if missing else ""
-    return Reading(replace(content, made_by=name + note), claims, refused)
+    made_by = " and ".join(writer.name for writer in writers) + note
+    return Reading(replace(content, made_by=made_by), claims, refused, unheard)
 
 
-def _map(writer: Writer, parts: Sequence[Window], told: Told) -> tuple[Items, list[bool]]:
-    asks = [chat(MAP_TASK, part.text) for part in parts]
-    answers = writer.write(asks, MAP, MAP_ROOM, lambda done, wanted: told("reading", done, wanted))
+def _sections(
+    writer: Writer,
+    transcript: Transcript,
+    gate: Gate,
+    points: Sequence[Line],
+    judged: bool,
+    told: Told,
+    refused: list[str],
+) -> tuple[list[tuple[Line, ...]], int]:
+    """Paragraph, summary and takeaways from the points, what passes of them; and how many lines were written."""
+    told("merge", 0, 2)
+    room = max(256, min(int(SHARE * writer.context), writer.context - PROSE_ROOM - 400))
+    merged = reduced(writer, points, room)
+    told("merge", 1, 2)
+    written = prose(writer, merged)
+    told("merge", 2, 2)
+    examiner = Examiner(transcript, gate, writer, judged)
+    sections = []
+    for name, lines in zip(SECTIONS, written, strict=True):
+        looked = examiner.examine(lines, partial(told, f"check {name} (looks)"))
+        refused += looked.dropped
+        sections.append(looked.kept)
+    return sections, sum(map(len, written))
+
+
+def _map(writer: Writer, parts: Sequence[Window], told: Told) -> tuple[Items, list[bool], list[Window], int]:
+    """What the model proposes; whether it read each window; the windows, those that it failed on in halves; and how
+    many answers never came."""
+    answers = _asked(writer, parts, "read (parts)", told)
+    halved = [half for part, each in zip(parts, answers, strict=True) if each.value is None for half in halves(part)]
+    if halved:
+        answers += _asked(writer, halved, "read again in halves (parts)", told)
+    everything = [*parts, *halved]
     items = Items()
-    for part, answer in zip(parts, answers, strict=True):
+    for part, answer in zip(everything, answers, strict=True):
         if answer.value is not None:
             items.add(answer.value, part.first, part.end)
-    return items, [answer.value is not None for answer in answers]
+    read_parts = [answer.value is not None for answer in answers]
+    return items, read_parts, everything, sum(not answer.came for answer in answers)
 
 
-def _kept(transcript: Transcript, gate: Gate, lines: Sequence[Line]) -> tuple[list[Line], list[str]]:
-    """Lines whose numbers, names and quoted words are in the segments that they cite, and why others are not kept."""
-    kept, dropped = check_lines(lines, transcript, gate=gate)
-    return list(kept), [str(each) for each in dropped]
+def _asked(writer: Writer, parts: Sequence[Window], stage: str, told: Told) -> list[Written]:
+    asks = [chat(MAP_TASK, part.text) for part in parts]
+    return writer.write(asks, MAP, MAP_ROOM, lambda done, wanted: told(stage, done, wanted))
 
 
-def _quotes(gate: Gate, proposals: Sequence[QuoteProposal]) -> tuple[list[Quote], list[str]]:
+def _quotes(gate: Gate, proposals: Sequence[QuoteProposal], refused: list[str]) -> list[Quote]:
     kept: list[Quote] = []
-    refused = []
     for proposal in proposals:
         near = range(max(0, proposal.segment - 1), proposal.segment + 3)  # a copied passage may run over sentences
         result = gate.check(proposal.words, segments=near)
         if not isinstance(result, Accepted):
-            refused.append(str(result))
+            refused.append(f"quote: {result}")
             continue
         wide = gate.whole(result.quote)
         if not any(wide.first < other.end and other.first < wide.end for other in kept):
             kept.append(wide)
-    return sorted(_spread(kept, MOST_QUOTES), key=lambda quote: quote.first), refused
+    return sorted(_spread(kept, MOST_QUOTES), key=lambda quote: quote.first)
 
 
 def _answers(
-    gate: Gate, transcript: Transcript, proposals: Sequence[AnswerProposal]
-) -> tuple[list[Answered], list[str]]:
+    gate: Gate, transcript: Transcript, proposals: Sequence[AnswerProposal], refused: list[str]
+) -> list[Answered]:
     """The question in the transcript's own words, for a model's rewording could change it."""
     kept: list[Answered] = []
-    refused = []
     for proposal in proposals:
         asked, begins = transcript.segments[proposal.asked], transcript.segments[proposal.answered]
         question = transcript.segment_text(proposal.asked)
@@ -160,21 +174,37 @@ def _answers(
             kept.append(Answered(question, proposal.asked, result.quote))
         elif not isinstance(result, Accepted):
             refused.append(f"answer: {result}")
-    return kept[:MOST_ANSWERS], refused
+    return kept[:MOST_ANSWERS]
 
 
-def _passages(transcript: Transcript, cited: Line) -> list[str]:
-    """The cited segments, each with its neighbours, as a judge sees them."""
-    last = len(transcript.segments) - 1
-    near = sorted({place for each in cited.segments for place in range(max(0, each - 1), min(last, each + 1) + 1)})
-    return [line(transcript, place) for place in near]
+def _claims(
+    gate: Gate, transcript: Transcript, proposals: Sequence[ClaimProposal], refused: list[str]
+) -> list[tuple[str, Quote]]:
+    """Claims with the words that were said. One whose rewording has other numbers or names than what was said there is
+    shown in those words instead."""
+    claims = []
+    for claim in proposals:
+        segment = transcript.segments[claim.segment]
+        found = gate.words(segment.first, segment.end)
+        if not isinstance(found, Accepted):
+            refused.append(f"claim: {found}")
+            continue
+        near = range(max(0, segment.id - 2), min(len(transcript.segments), segment.id + 2))
+        _, wrong = check_lines([Line(claim.text, tuple(near))], transcript, gate=gate)
+        refused += [f"claim reworded wrongly: {each}" for each in wrong]
+        claims.append((transcript.segment_text(segment.id) if wrong else claim.text, found.quote))
+    return claims
 
 
-def _chapters(items: Items, parts: Sequence[Window], given: Sequence[Chapter]) -> tuple[Chapter, ...]:
-    if given or len(parts) < 2:
-        return tuple(given)
-    found = [Chapter(title, first) for first, title in items.titles]
-    return tuple(_spread(found, MOST_CHAPTERS))
+def _chapters(
+    gate: Gate, transcript: Transcript, items: Items, parts: Sequence[Window], refused: list[str]
+) -> tuple[Chapter, ...]:
+    """A model's titles of its parts, those that have nothing in them which is not said there."""
+    ends = {part.first: part.end for part in parts}
+    titles = [Line(title, tuple(range(first, ends[first]))) for first, title in sorted(items.titles)]
+    kept, dropped = check_lines(titles, transcript, gate=gate)
+    refused += [f"chapter: {each}" for each in dropped]
+    return tuple(_spread([Chapter(line.text, line.segments[0]) for line in kept], MOST_CHAPTERS))
 
 
 def _spread(items: list, most: int) -> list:  # type: ignore[type-arg]
@@ -189,15 +219,15 @@ def _together(
     answered: Sequence[Answered],
     chapters: Sequence[Chapter],
     own: Counts,
-) -> Content:
-    """The model's where it gave any, else what can be said without one."""
-    return replace(
-        plain,
-        paragraph=sections[0] or plain.paragraph,
-        summary=sections[1] or plain.summary,
-        takeaways=sections[2] or plain.takeaways,
-        quotes=tuple(quotes) or plain.quotes,
-        answered=tuple(answered) or plain.answered,
-        chapters=tuple(chapters) or plain.chapters,
-        counts=own,
-    )
+) -> tuple[Content, list[str]]:
+    """The model's where it gave any, else what can be said without one; and what was taken from there."""
+    parts = {
+        **dict(zip(SECTIONS, sections, strict=True)),
+        "quotes": tuple(quotes),
+        "answered": tuple(answered),
+        "chapters": tuple(chapters),
+    }
+    own_parts: dict[str, Any] = {name: value for name, value in parts.items() if value}
+    missing = [name for name in parts if name not in own_parts and getattr(plain, name)]
+    called = ["answers" if name == "answered" else name for name in missing]
+    return replace(plain, **own_parts, counts=own), called

@@ -80,6 +80,20 @@ SUPPORT_TASK = (
     "transcript that says so, copied word for word. When in doubt it is not supported. The line: "
 )
 
+REWRITE = _object(text=_text(300))
+REWRITE_ROOM = 140
+REWRITE_TASK = (
+    "The line says something that the transcript does not say. Write it again as one sentence that says only what the "
+    "transcript says. What is wrong with it: {why}. The line: {line}"
+)
+
+ANSWER = _object(lines=_list(_object(text=_text(300), passages=CITED), 4))
+ANSWER_ROOM = 500
+ANSWER_TASK = (
+    "Answer the question from the numbered passages and from nothing else, in at most four sentences, each with the "
+    "numbers of the passages that say so. Where they do not answer it, give no sentence. The question: "
+)
+
 STANCE = _object(
     stance={"type": "string", "enum": ["supported", "contradicted", "not enough evidence"]}, words=_text(500)
 )

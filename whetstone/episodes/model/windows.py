@@ -50,6 +50,16 @@ def windows(
     return found, left_out
 
 
+def halves(window: Window) -> list[Window]:
+    """A window in two, for a model that did not manage the whole; one of a single segment has no halves."""
+    lines = window.text.split("\n")
+    middle = len(lines) // 2
+    if not middle:
+        return []
+    cut = window.first + middle
+    return [Window(window.first, cut, "\n".join(lines[:middle])), Window(cut, window.end, "\n".join(lines[middle:]))]
+
+
 def covered(windows: Sequence[Window], read: Sequence[bool]) -> set[int]:
     """Segments in the windows that were read."""
     return {

@@ -29,11 +29,13 @@ Shown = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Written:
-    """One answer: its JSON object, or None and why. `tokens` were written for it."""
+    """One answer: its JSON object, or None and why. `tokens` were written for it. `came` is false where the model was
+    never heard, so that asking again later may help."""
 
     value: Mapping[str, Any] | None
     tokens: int
     problem: str = ""
+    came: bool = True
 
 
 @dataclass
@@ -80,6 +82,8 @@ class Writer:
         written: dict[str, Written] = {key: _remembered(self.memory[key]) for key in keys if key in self.memory}
         missing = {key: chat for key, chat in zip(keys, asks, strict=True) if key not in written}
         batch = max(1, self._at_once)
+        if shown is not None and keys:
+            shown(len(keys) - len(missing), len(keys))
         for first in range(0, len(missing), batch):
             part = list(missing.items())[first : first + batch]
             for (key, _), answer in zip(part, self._ask([chat for _, chat in part], schema, room), strict=True):
@@ -136,7 +140,8 @@ class Writer:
 
     def _read(self, completion: Completion, schema: Mapping[str, Any]) -> Written:
         if completion.finish in ("refused", "timeout", "error"):
-            return Written(None, completion.length, f"the model's answer never came ({completion.finish})")
+            problem = f"the model's answer never came ({completion.finish})"
+            return Written(None, completion.length, problem, completion.finish == "refused")
         text = completion_text(completion, self.backend.tokenizer)
         try:
             value = json.loads(text)

@@ -9,10 +9,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from whetstone.episodes.content import About, Claim, Content, Line, Quote
+from whetstone.episodes.first_person import speaker_of
 from whetstone.episodes.formats import vtt
 from whetstone.episodes.page.clock import clock
 from whetstone.episodes.page.links import web_link
-from whetstone.episodes.page.turns import turns
+from whetstone.episodes.page.turns import Piece, turns
 from whetstone.episodes.transcript import Timing, Transcript
 from whetstone.text import printable
 
@@ -49,6 +50,7 @@ def renamed(transcript: Transcript, called: Mapping[str, str]) -> Transcript:
 
 def as_json(about: About, transcript: Transcript, content: Content, called: Mapping[str, str]) -> str:
     """All of it. Quotes carry their text and second, so that a reader needs no second look at the words."""
+    sponsored = frozenset(content.sponsored)
     told: dict[str, Any] = {
         "about": asdict(about),
         "speakers": dict(called),
@@ -65,6 +67,7 @@ def as_json(about: About, transcript: Transcript, content: Content, called: Mapp
                     "speaker": segment.speaker,
                     "start": transcript.start(segment.first),
                     "text": transcript.segment_text(segment.id),
+                    "sponsored": segment.id in sponsored,
                 }
                 for segment in transcript.segments
             ],
@@ -86,7 +89,7 @@ def markdown(about: About, transcript: Transcript, content: Content, called: Map
         ("Summary", content.summary),
     ):
         if lines:
-            parts += [f"## {title}", "\n".join(f"- {_line(line, transcript)}" for line in lines)]
+            parts += [f"## {title}", "\n".join(f"- {_line(line, transcript, called)}" for line in lines)]
     if content.quotes:
         parts += ["## Quotes", *(_quote(quote, transcript, called) for quote in content.quotes)]
     if content.answered:
@@ -116,6 +119,7 @@ def _head(about: About, content: Content) -> str:
         people,
         f"<{link}>" if link else "",
         f"Made by Whetstone with {text(content.made_by)}",
+        *(text(note) for note in content.notes),
     ]
     return "\n".join(f"- {fact}" for fact in facts if fact)
 
@@ -125,9 +129,10 @@ def _when(transcript: Transcript, word: int) -> str:
     return "" if start is None else clock(start)
 
 
-def _line(line: Line, transcript: Transcript) -> str:
+def _line(line: Line, transcript: Transcript, called: Mapping[str, str]) -> str:
     times = dict.fromkeys(_when(transcript, transcript.segments[each].first) for each in line.segments)
-    cited = ", ".join(time for time in times if time)
+    who = speaker_of(line, transcript)
+    cited = ", ".join(each for each in (text(called.get(who) or who), *times) if each)
     return text(line.text) + (f" ({cited})" if cited else "")
 
 
@@ -153,12 +158,16 @@ def _claim(claim: Claim, transcript: Transcript, called: Mapping[str, str]) -> s
 
 def _transcript(transcript: Transcript, content: Content, called: Mapping[str, str]) -> Sequence[str]:
     parts = []
-    for turn in turns(transcript, content.chapters, called):
+    for turn in turns(transcript, content.chapters, called, content.sponsored):
         if turn.chapter is not None:
             parts.append(f"### {text(turn.chapter.title)}")
         for n, paragraph in enumerate(turn.paragraphs):
             who = f"**{text(turn.speaker)}** " if turn.speaker and n == 0 else ""
             when = "" if paragraph.start is None else f"({clock(paragraph.start)}) "
-            said = " ".join(transcript.segment_text(piece.id) for piece in paragraph.pieces)
-            parts.append(f"{who}{when}{text(said)}")
+            said = " ".join(_piece(transcript, piece) for piece in paragraph.pieces)
+            parts.append(f"{who}{when}{said}")
     return parts
+
+
+def _piece(transcript: Transcript, piece: Piece) -> str:
+    return ("*(advertisement?)* " if piece.opens else "") + text(transcript.segment_text(piece.id))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whetstone.episodes.content import About, Badge, Claim, Content, Evidence, Line, Quote, Stance
+from whetstone.episodes.first_person import speaker_of
 from whetstone.episodes.page import exports
 from whetstone.episodes.page.clock import clock
 from whetstone.episodes.page.links import media, web_link
@@ -67,7 +68,7 @@ def check_points(transcript: Transcript, content: Content) -> None:
         if not line.segments or not all(0 <= segment < segments for segment in line.segments):
             raise WorkFailed(f"the page was not written: its line {line.text[:60]!r} cites no part of the transcript")
     asked = [answered.asked for answered in content.answered if answered.asked is not None]
-    for segment in (*asked, *(chapter.segment for chapter in content.chapters)):
+    for segment in (*asked, *(chapter.segment for chapter in content.chapters), *content.sponsored):
         if not 0 <= segment < segments:
             raise WorkFailed(f"the page was not written: the transcript has no segment {segment}")
     quotes = (*content.quotes, *(a.answer for a in content.answered), *(claim.said for claim in content.claims))
@@ -116,12 +117,13 @@ class Pointing:
             for segment in line.segments:
                 link = self.segment(segment)
                 places.setdefault(link["label"], link)
-            told.append({"text": line.text, "links": list(places.values())})
+            who = speaker_of(line, self._transcript)
+            told.append({"text": line.text, "who": self._names.get(who) or who, "links": list(places.values())})
         return told
 
 
 def _index(about: About, transcript: Transcript, content: Content, names: Mapping[str, str], desk: Desk | None) -> str:
-    shown = turns(transcript, content.chapters, names)
+    shown = turns(transcript, content.chapters, names, content.sponsored)
     audio = media(about.audio) if about.audio else None
     point = Pointing(transcript, names, audio, shown)
     claims = [_claim(claim, about, point) for claim in content.claims]
@@ -157,6 +159,8 @@ def _index(about: About, transcript: Transcript, content: Content, names: Mappin
         counts=content.counts,
         coverage=_coverage(content),
         made_by=content.made_by,
+        sponsored=len(content.sponsored),
+        notes=content.notes,
         by_model=content.made_by != Content().made_by,
         exports=exports.names(transcript),
         desk=desk,

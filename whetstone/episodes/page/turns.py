@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -18,12 +18,15 @@ UNSURE = 0.5  # a recogniser's word below this probability is marked
 
 @dataclass(frozen=True)
 class Piece:
-    """A segment: its id, when it begins (None: unknown) and its markup."""
+    """A segment: its id, when it begins (None: unknown) and its markup. `sponsored`: it looks like an advertisement;
+    `opens`: and the one before it does not."""
 
     id: int
     start: float | None
     text: Markup
     word_starts: str  # of each word, in hundredths of a second after the segment's; "" where unknown
+    sponsored: bool = False
+    opens: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,11 @@ def voices(transcript: Transcript) -> list[str]:
     return list(dict.fromkeys(segment.speaker for segment in transcript.segments if segment.speaker))
 
 
-def turns(transcript: Transcript, chapters: Sequence[Chapter], names: Mapping[str, str]) -> list[Turn]:
-    """The whole transcript. `names`: what to call a speaker."""
+def turns(
+    transcript: Transcript, chapters: Sequence[Chapter], names: Mapping[str, str], sponsored: Iterable[int] = ()
+) -> list[Turn]:
+    """The whole transcript. `names`: what to call a speaker. `sponsored`: segments that look like advertisements."""
+    adverts = frozenset(sponsored)
     voice = {speaker: n for n, speaker in enumerate(voices(transcript))}
     begun = {chapter.segment: chapter for chapter in reversed(chapters)}
     found: list[Turn] = []
@@ -63,7 +69,7 @@ def turns(transcript: Transcript, chapters: Sequence[Chapter], names: Mapping[st
         paragraphs = []
         for segments in group:
             count += 1
-            paragraphs.append(_paragraph(transcript, segments, count, anchors))
+            paragraphs.append(_paragraph(transcript, segments, count, anchors, adverts))
         called = names.get(first.speaker) or first.speaker
         found.append(Turn(called, voice.get(first.speaker, 0), begun.get(first.id), tuple(paragraphs)))
     return found
@@ -91,21 +97,25 @@ def _grouped(transcript: Transcript, begun: Mapping[int, Chapter]) -> list[list[
     return groups
 
 
-def _paragraph(transcript: Transcript, segments: Sequence[Segment], count: int, anchors: set[str]) -> Paragraph:
+def _paragraph(
+    transcript: Transcript, segments: Sequence[Segment], count: int, anchors: set[str], adverts: frozenset[int]
+) -> Paragraph:
     start = transcript.start(segments[0].first)
     anchor = "" if start is None else f"t={int(start)}"
     if anchor in anchors:
         anchor = ""
     anchors.add(anchor)
-    return Paragraph(count, start, anchor, tuple(_piece(transcript, segment) for segment in segments))
+    return Paragraph(count, start, anchor, tuple(_piece(transcript, segment, adverts) for segment in segments))
 
 
-def _piece(transcript: Transcript, segment: Segment) -> Piece:
+def _piece(transcript: Transcript, segment: Segment, adverts: frozenset[int]) -> Piece:
     words = transcript.words[segment.first : segment.end]
     start = transcript.start(segment.first)
     text = Markup(" ").join(_word(word) for word in words)
     timed = start is not None and transcript.timing is Timing.WORD
-    return Piece(segment.id, start, text, _word_starts(words, start) if timed and start is not None else "")
+    word_starts = _word_starts(words, start) if timed and start is not None else ""
+    sponsored = segment.id in adverts
+    return Piece(segment.id, start, text, word_starts, sponsored, sponsored and segment.id - 1 not in adverts)
 
 
 def _word(word: Word) -> Markup:

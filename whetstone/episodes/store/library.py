@@ -354,8 +354,10 @@ def _forget_transcript(base: sqlite3.Connection, episode: int) -> None:
     base.execute("DELETE FROM overrides WHERE segment BETWEEN ? AND ?", (begin, end))
     base.execute("DELETE FROM vectors WHERE kind = 'episode' AND owner = ?", (episode,))
     base.execute("UPDATE state SET value = value + 1 WHERE key = 'vectors'")
-    for table in ("transcripts", "voices", "stages", "quotes"):
+    for table in ("transcripts", "voices", "quotes"):
         base.execute(f"DELETE FROM {table} WHERE episode = ?", (episode,))
+    # what was heard belongs to the sound, and is what a transcript is made from
+    base.execute("DELETE FROM stages WHERE episode = ? AND substr(stage, 1, 5) != 'hear/'", (episode,))
 
 
 def _range(episode: int) -> tuple[int, int]:
