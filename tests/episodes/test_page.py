@@ -13,9 +13,11 @@ from tests.episodes.conversation import conversation, transcript_of
 from tests.episodes.written import ABOUT, content, quote, segment
 from tests.pages import Page
 from whetstone.episodes.content import About, Badge, Chapter, Claim, Content, Counts, Evidence, Line, Quote, Stance
+from whetstone.episodes.first_person import speaker_of
+from whetstone.episodes.page import exports
 from whetstone.episodes.page.clock import clock, day, length, number
 from whetstone.episodes.page.links import media, web_link
-from whetstone.episodes.page.render import Desk, render
+from whetstone.episodes.page.render import PAGE, Desk, render
 from whetstone.episodes.transcript import Origin, Timing, Transcript, Word
 from whetstone.errors import WorkFailed
 
@@ -117,14 +119,54 @@ def test_counts_and_partial_coverage_are_said() -> None:
     assert "partial" not in Page(page()).words
     counts = replace(WRITTEN.counts, covered=len(TRANSCRIPT.segments) - 1)
     words = Page(page(what=replace(WRITTEN, counts=counts))).words
-    assert "99 % partial" in words and "12 kept 15 proposed, 3 refused" in words and "a model of the test" in words
+    assert (
+        "99 % partial" in words
+        and f"{len(WRITTEN.quotes)} shown 15 proposed, 3 refused" in words
+        and "a model of the test" in words
+    )
     assert "Transcript read–" in Page(page(what=replace(WRITTEN, counts=Counts()))).words
 
 
 def test_a_page_without_a_model_says_so_and_refuses_nothing() -> None:
     words = Page(page(what=replace(WRITTEN, made_by="no model"))).words
-    assert "No model was asked" in words and "12 kept of 15 looked at" in words and "refused" not in words
+    assert (
+        "No model was asked" in words
+        and f"{len(WRITTEN.quotes)} shown of 15 looked at" in words
+        and "refused" not in words
+    )
     assert "No model was asked" not in Page(page()).words
+
+
+def test_advertisements_are_marked_and_notes_are_told() -> None:
+    said = [TRANSCRIPT.segment_text(segment.id) for segment in TRANSCRIPT.segments]
+    first = next(place for place, text in enumerate(said) if "Larkspur Tea" in text)
+    marked = replace(WRITTEN, sponsored=(first, first + 1), notes=("Heard by <b>Whisper</b>.",))
+    html = page(what=marked)
+    assert html.count('class="sponsored"') == 2 and html.count("Advertisement?") == 1
+    assert re.search(rf'Advertisement\?</small> <span id="s{first}"[^>]* class="sponsored"', html)
+    words = Page(html).words
+    assert "2 segments look like advertising" in words and "Heard by <b>Whisper</b>." in words
+    files = render(ABOUT, TRANSCRIPT, marked, {})
+    told = json.loads(files[exports.JSON])["transcript"]["segments"]
+    assert [each["id"] for each in told if each["sponsored"]] == [first, first + 1]
+    assert files[exports.MARKDOWN].count("*(advertisement?)*") == 1
+    assert "dvertis" not in page() and 'class="notes"' not in page()
+
+
+def test_who_says_i_is_told_beside_a_line() -> None:
+    """Only where the line is the transcript's own words, and somebody says "I" or "we" in it."""
+    place = segment(TRANSCRIPT, "So I hired her.")
+    own, other = Line("So I hired her.", (place,)), Line("I hired the skipper.", (place,))
+    plain = Line("Every line was in the wrong place on ours and in the right place on hers.", (place - 1,))
+    both = Line("I did.", (place, place + 1))
+    names = {"Tomas Adeyemi": "T. <Adeyemi>"}
+    html = render(ABOUT, TRANSCRIPT, Content(takeaways=(own, other, plain, both)), names)[PAGE]
+    assert html.count('class="by"') == 2 and html.count("T. &lt;Adeyemi&gt;</span> <span class") >= 1
+    assert speaker_of(own, TRANSCRIPT) == "Tomas Adeyemi" and speaker_of(other, TRANSCRIPT) == ""
+    assert speaker_of(both, TRANSCRIPT) == ""
+    assert speaker_of(plain, TRANSCRIPT) == "Tomas Adeyemi", "ours"
+    silent = conversation(named=False)
+    assert speaker_of(own, silent) == ""
 
 
 def test_one_link_for_each_place_that_can_be_told_apart() -> None:

@@ -98,7 +98,8 @@ class Claim:
 
 @dataclass(frozen=True)
 class Counts:
-    """What was proposed, what was kept, and how much of the transcript was looked at."""
+    """What was proposed, what passed the checks (of which a page shows the best), and how much of the transcript was
+    looked at."""
 
     quotes_proposed: int = 0
     quotes_kept: int = 0

@@ -19,7 +19,7 @@ from whetstone.episodes.extract import content_without_model
 from whetstone.episodes.gate import Gate
 from whetstone.episodes.heard import Hearing, HearingSettings
 from whetstone.episodes.library.stored import keep
-from whetstone.episodes.model.factcheck import check_claims
+from whetstone.episodes.model.factcheck import check_claims, fewer
 from whetstone.episodes.model.reading import read
 from whetstone.episodes.model.writer import Writer
 from whetstone.episodes.page import write_page
@@ -35,6 +35,7 @@ from whetstone.episodes.transcript import Origin, Transcript
 from whetstone.errors import UsageError
 from whetstone.runs.progress import Progress, Stage
 
+MOST_OPEN = 24  # claims on a page about which nothing was found
 VERSION = 2  # of what a stage makes: goes up when it makes something else from the same input
 SHORTER, LONGER = 3.0, 30.0  # seconds by which the sound may be shorter or longer than the words before that is told
 
@@ -206,7 +207,8 @@ class Listening:
         self._remember(known.id)
         finder = EvidenceFinder(self.search, known, heard, self.settings.evidence_from_library)
         with _Stages(self.progress) as shown:
-            return check_claims(claims, writer, finder.find, frozenset(self.store.dismissed(known.id)), shown.told)
+            checked = check_claims(claims, writer, finder.find, frozenset(self.store.dismissed(known.id)), shown.told)
+        return fewer(checked, MOST_OPEN)
 
     def _remember(self, number: int) -> None:
         """What the models answer from now on is kept with the episode."""

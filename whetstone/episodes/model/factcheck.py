@@ -99,6 +99,19 @@ def check_claims(
     return result
 
 
+def fewer(claims: Sequence[Claim], most_open: int) -> list[Claim]:
+    """The claims, in order: all that have evidence or were dismissed, and of the others at most so many, those that
+    could be checked before those that could not, evenly over the conversation."""
+    plain = [claim for claim in claims if not claim.evidence and not claim.dismissed]
+    if len(plain) <= most_open:
+        return list(claims)
+    best = [claim for claim in plain if claim.stance is Stance.NOT_ENOUGH]
+    if len(best) < most_open:
+        best += [claim for claim in plain if claim.stance is Stance.NOT_CHECKABLE][: most_open - len(best)]
+    kept = {best[place * len(best) // most_open].id for place in range(most_open)}
+    return [claim for claim in claims if claim.evidence or claim.dismissed or claim.id in kept]
+
+
 def _has_facts(passage: str, claim: str) -> bool:
     """Whether the claim's numbers, dates and names are in the passage: the veto that summary lines pass too."""
     words = tuple(Word(text) for text in passage.split())

@@ -72,13 +72,13 @@ def read(
     points, dropped = check_lines(items.points, transcript, gate=gate)
     refused += map(str, dropped)
     sections, proposed = _sections(reducer, transcript, gate, points, judged, told, refused)
-    quotes = _quotes(gate, items.quotes, refused)
+    quotes, accepted = _quotes(gate, items.quotes, refused)
     answered = _answers(gate, transcript, items.answers, refused)
     claims = _claims(gate, transcript, items.claims, refused)
     titled = _chapters(gate, transcript, items, parts, refused) if not chapters and len(parts) > 1 else chapters
     own = Counts(
         quotes_proposed=len(items.quotes),
-        quotes_kept=len(quotes),
+        quotes_kept=accepted,
         lines_proposed=proposed + len(items.points) + items.strays,
         lines_kept=sum(map(len, sections)) + len(points),
         segments=len(transcript.segments),
@@ -139,18 +139,21 @@ def _asked(writer: Writer, parts: Sequence[Window], stage: str, told: Told) -> l
     return writer.write(asks, MAP, MAP_ROOM, lambda done, wanted: told(stage, done, wanted))
 
 
-def _quotes(gate: Gate, proposals: Sequence[QuoteProposal], refused: list[str]) -> list[Quote]:
+def _quotes(gate: Gate, proposals: Sequence[QuoteProposal], refused: list[str]) -> tuple[list[Quote], int]:
+    """The quotes to show, and how many passed the gate."""
     kept: list[Quote] = []
+    accepted = 0
     for proposal in proposals:
         near = range(max(0, proposal.segment - 1), proposal.segment + 3)  # a copied passage may run over sentences
         result = gate.check(proposal.words, segments=near)
         if not isinstance(result, Accepted):
             refused.append(f"quote: {result}")
             continue
+        accepted += 1
         wide = gate.whole(result.quote)
         if not any(wide.first < other.end and other.first < wide.end for other in kept):
             kept.append(wide)
-    return sorted(_spread(kept, MOST_QUOTES), key=lambda quote: quote.first)
+    return sorted(_spread(kept, MOST_QUOTES), key=lambda quote: quote.first), accepted
 
 
 def _answers(
