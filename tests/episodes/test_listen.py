@@ -395,8 +395,8 @@ def test_an_episode_is_no_evidence_for_itself_and_others_by_other_people_are(
     folders = {
         "own": f"Tomas Adeyemi: {said}.",
         "same": f"Ines Calder: Welcome.\n\nTomas Adeyemi: As I say, {said}, and that is a fact.",
-        "other": "Agnes Rourke: My charts agree. In Skerra Sound, at spring tide in March and in October, the stream runs "
-        "at 3.6 metres per second, as my grandfather knew.",
+        "other": "Agnes Rourke: My charts agree. In Skerra Sound, at spring tide in March and in October, the stream "
+        "runs at 3.6 metres per second, as my grandfather knew.",
         "nobody": f"It is known. {said}.",
     }
     for name, text in folders.items():
