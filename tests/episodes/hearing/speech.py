@@ -13,9 +13,7 @@ import pytest
 TEXT = (
     "The harbour committee met on Tuesday morning to discuss the new ferry timetable. Forty people came, which was "
     "more than anyone had expected. The chairwoman explained that the old boat needs a new engine, and that the repair "
-    "will cost three hundred thousand pounds. A fisherman asked why the money could not be spent on the pier instead. "
-    "She answered that the pier is safe for another ten years, but the engine may fail this winter. After two hours of "
-    "questions the committee voted, and the plan was accepted by a clear majority."
+    "will cost three hundred thousand pounds. After two hours of questions the plan was accepted by a clear majority."
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.episodes.hearing.speech import speak, write
 from whetstone.episodes.hearing.sound import RATE, pieces
-from whetstone.episodes.hearing.voices import VoiceEncoder, Voices, mel_bands
+from whetstone.episodes.hearing.voices import VoiceEncoder, Voices, filled, mel_bands
 from whetstone.episodes.transcript import Word
 from whetstone.errors import UsageError
 
@@ -42,15 +42,14 @@ def test_the_bands_are_transformers_bands() -> None:
     assert np.allclose(mel_bands(samples), theirs, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("count", [3, None])
-def test_turns_of_three_voices(encoder: VoiceEncoder, tmp_path: Path, count: int | None) -> None:
+def test_turns_of_three_voices(encoder: VoiceEncoder, tmp_path: Path) -> None:
     lines = [
-        ("slt", "Good morning, and welcome to our little programme about harbours and the people who work there."),
-        ("rms", "Thank you very much for asking me. I have worked on boats for more than twenty years now."),
-        ("awb", "And I have repaired their engines, which is a different sort of life, I can tell you that."),
-        ("slt", "Let us begin with the winter of the great storm. What do the two of you remember of it?"),
-        ("rms", "The noise of it, mostly. You could not hear a man who was standing right beside you."),
-        ("awb", "For me it was the cold, and the ice on every single rope that we had to work with."),
+        ("slt", "Good morning, and welcome to our little programme about harbours."),
+        ("rms", "Thank you. I have worked on boats for more than twenty years now."),
+        ("awb", "And I have repaired their engines, which is a different sort of life."),
+        ("slt", "Let us begin with the winter of the great storm, if you remember it."),
+        ("rms", "The noise of it, mostly. You could not hear a man beside you."),
+        ("awb", "For me it was the cold, and the ice on every single rope."),
     ]
     sound, words, truth = [], [], []
     at = 0.0
@@ -63,12 +62,20 @@ def test_turns_of_three_voices(encoder: VoiceEncoder, tmp_path: Path, count: int
         sound += [samples, np.zeros(RATE // 2, np.float32)]
         at += len(samples) / RATE + 0.5
     path = write(tmp_path / "all.wav", np.concatenate(sound))
-    voices = Voices(encoder, count)
+    voices = Voices(encoder)
     voices.listen(next(pieces(path)), words)
-    named = voices.named(words)
     names = {"slt": "Speaker 1", "rms": "Speaker 2", "awb": "Speaker 3"}
-    right = sum(word.speaker == names[voice] for word, voice in zip(named, truth, strict=True))
-    assert right / len(words) >= 0.9, [word.speaker for word in named]
+    for count in (None, 3):
+        voices.count = count
+        named = voices.named(words)
+        right = sum(word.speaker == names[voice] for word, voice in zip(named, truth, strict=True))
+        assert right / len(words) >= 0.9, (count, [word.speaker for word in named])
+
+
+def test_a_few_words_of_nobody_between_words_of_one_person_are_that_persons() -> None:
+    assert filled([0, 1, 0, 0, 1, 0, 2, 0]) == [0, 1, 1, 1, 1, 0, 2, 0]
+    assert filled([1, *[0] * 7, 1]) == [1, *[0] * 7, 1]
+    assert filled([]) == []
 
 
 def test_nobody_is_named_where_nothing_was_heard(encoder: VoiceEncoder) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.episodes.conversation import conversation
 from tests.episodes.model.scripted import Scripted, served
+from tests.tiny import tiny_folder
 from whetstone.engine.backends import Source
 from whetstone.episodes.content import About, Stance
 from whetstone.episodes.faithful import check_lines
@@ -147,6 +149,6 @@ def test_what_can_be_checked(text: str, can: bool) -> None:
     assert checkable(text) is can
 
 
-def test_a_context_that_is_too_small_is_refused() -> None:
+def test_a_context_that_the_model_has_not_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="more than"):
-        Writer.open(Source("smollm2-135m"), 1_000_000)
+        Writer.open(Source(str(tiny_folder(tmp_path / "tiny"))), 1_000_000)

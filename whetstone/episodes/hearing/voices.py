@@ -104,7 +104,7 @@ class Voices:
     def __init__(self, encoder: VoiceEncoder, count: int | None = None) -> None:
         if count is not None and count < 1:
             raise UsageError(f"--speakers must be at least 1, not {count}")
-        self._encoder, self._count = encoder, count
+        self._encoder, self.count = encoder, count
         self._middles: list[float] = []
         self._vectors: list[NDArray[np.float32]] = []
 
@@ -140,7 +140,7 @@ class Voices:
                 continue
             near = np.flatnonzero(np.abs(middles - (word.start + word.end) / 2) <= WINDOW / 2)
             raw.append(Counter(labels[near].tolist()).most_common(1)[0][0] if len(near) else 0)
-        smooth = _filled(_sentences_agree(words, raw))
+        smooth = filled(_sentences_agree(words, raw))
         for label in smooth:
             if label and label not in names:
                 names[label] = f"Speaker {len(names) + 1}"
@@ -152,12 +152,12 @@ class Voices:
         if len(vectors_ND) == 1:
             return np.ones(1, dtype=np.int64)
         tree = linkage(vectors_ND, "average", metric="cosine")
-        if self._count is None:
+        if self.count is None:
             labels = fcluster(tree, DISTANCE, "distance").astype(np.int64)
         else:
-            labels = fcluster(tree, self._count, "maxclust").astype(np.int64)
+            labels = fcluster(tree, self.count, "maxclust").astype(np.int64)
         for label, seen in Counter(labels.tolist()).items():
-            if seen * STEP < SMALLEST and self._count is None:
+            if seen * STEP < SMALLEST and self.count is None:
                 labels[labels == label] = 0
         return labels
 
@@ -201,7 +201,7 @@ def _sentences_agree(words: Sequence[Word], labels: Sequence[int]) -> list[int]:
     return smooth
 
 
-def _filled(labels: Sequence[int]) -> list[int]:
+def filled(labels: Sequence[int]) -> list[int]:
     """The labels; a few words of nobody (0) between words of one person are that person's."""
     filled = list(labels)
     start = 0
