@@ -78,6 +78,13 @@ def test_training_that_is_never_earned_back() -> None:
     assert text.startswith("Think: the base is as good with consistency-4 (60.0 %) for no more FLOPs a question")
 
 
+def test_a_model_that_is_ahead_at_its_best_only_is_said_to_be() -> None:
+    """Its first answers are no better; what it does with room to think is."""
+    found, text = held(BASE, [at("greedy", 0.2, 10.0), at("think-48", 0.9, 40.0)], 3000.0)
+    assert found["best_trained"]["name"] == "think-48" and found["best_trained"]["better_by"]["verdict"] == "gain"
+    assert "first answer worse" in text and "at their best" in text and "think-48 90.0 %" in text
+
+
 def test_no_difference_is_said_to_be_none() -> None:
     trained = scores(0.3)
     trained[199] = 1.0
@@ -85,7 +92,7 @@ def test_no_difference_is_said_to_be_none() -> None:
     assert found["trained_gain"]["trained_better_by"]["verdict"] == "not distinguishable"
     assert text.startswith("Not distinguishable: the trained model's greedy differs") and "something else" in text
     _, worse = held(BASE, [at("greedy", 0.1, 10.0)], 3000.0)
-    assert worse.startswith("Think: training made it worse here, by −20.0 points")
+    assert worse.startswith("Think: training made the first answer worse here, by −20.0 points")
     near = scores(0.7)
     near[140:142] = 1.0
     _, close = held(BASE, [at("greedy", near, 10.0)], 3000.0)

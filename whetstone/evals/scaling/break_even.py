@@ -33,11 +33,12 @@ def train_or_think(
     """The comparison in one `cost` ("flops", "seconds", "usd"), where training cost `one_off` of it; None where that
     or a setting is not known.
 
-    {cost, one_off, target, trained_gain, reached_by, matched_by, best_base, break_even, measured_up_to,
+    {cost, one_off, target, trained_gain, reached_by, matched_by, best_base, best_trained, break_even, measured_up_to,
     equal_compute}. target: the sharpened model's cheapest honest setting, as a rule greedy. reached_by: the base's
     cheapest setting with at least that accuracy; matched_by: its cheapest that is not distinguishably worse.
-    measured_up_to: the number of questions below which the base could have spent more than was measured. break_even and
-    equal_compute: by the functions of that name (`at_equal_compute`).
+    best_trained: the sharpened model at its best, and by how much it beats the base at its best. measured_up_to: the
+    number of questions below which the base could have spent more than was measured. break_even and equal_compute: by
+    the functions of that name (`at_equal_compute`).
     """
     known: Clusters | None = clusters if any(clusters) else None
     honest = sorted(_priced(base, cost), key=lambda point: point.mean(cost) or 0.0)
@@ -57,6 +58,8 @@ def train_or_think(
 
     most = max(point.mean(cost) or 0.0 for point in honest)
     greedy = next((place for place, point in enumerate(honest) if point.method == "greedy"), 0)
+    farthest = max(targets, key=lambda point: point.accuracy)
+    ahead = compare(honest[best].right_N, farthest.right_N, known)
     return {
         "cost": cost,
         "one_off": one_off,
@@ -65,6 +68,7 @@ def train_or_think(
         "reached_by": told(reached),
         "matched_by": told(matched),
         "best_base": told(best),
+        "best_trained": {**_setting(farthest, cost), "better_by": _short(ahead)},
         "break_even": break_even(honest, target, one_off, cost, known),
         "measured_up_to": _questions(one_off, most, target.mean(cost) or 0.0),
         "equal_compute": at_equal_compute(honest, target, one_off, cost, ids, clusters),

@@ -108,13 +108,26 @@ def answer(compared: Row) -> tuple[str, str]:
     if gain["verdict"] == "not distinguishable":
         told = (
             f"Not distinguishable: the trained model's {target['name']} differs from the base's {start['name']} by "
-            f"{points_between(gain)}{where}, so training bought nothing here that these problems can show."
+            f"{points_between(gain)}{where}, so its first answers show nothing that training bought."
         )
-        return told, ""
+        return told + _at_their_best(found), ""
     if gain["verdict"] == "loss":
-        return f"Think: training made it worse here, by {points_between(gain)}{where}.", ""
+        told = f"Think: training made the first answer worse here, by {points_between(gain)}{where}."
+        return told + _at_their_best(found), ""
     short, more = _bargain(found, target, where)
     return short, f"{more} {_equal(found)}".strip()
+
+
+def _at_their_best(found: Row) -> str:
+    """What else may be said where the first answers do not speak for training: both models at their best."""
+    base, trained = found["best_base"], found["best_trained"]
+    if trained["better_by"]["verdict"] != "gain":
+        return ""
+    return (
+        f" But at their best, chosen on these problems, the trained model is ahead: {trained['name']} "
+        f"{percent(trained['accuracy'])}, the base's {base['name']} {percent(base['accuracy'])} "
+        f"({points_between(trained['better_by'])})."
+    )
 
 
 def _bargain(found: Row, target: Row, where: str) -> tuple[str, str]:
