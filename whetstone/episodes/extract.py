@@ -91,6 +91,7 @@ def content_without_model(about: About, transcript: Transcript, chapters: Sequen
     vectors_SV = vectors(stems_S)
     desk = _desk(about, gate, list(passages(gate, asking, left_out)), vectors_SV, asking - left_out)
     made = chapters or chapters_of(transcript, vectors_SV, gate.names, asking, left_out)
+    made = made if chapters or len(made) > 1 else ()  # one chapter tells nobody where anything is
 
     presented = [passage for pattern in (_PRESENTS_GUEST, _PRESENTS_MATTER) for passage in _presented(desk, pattern)]
     quotes = desk.take(lambda c: _quotable(desk, c), QUOTES)

@@ -53,6 +53,8 @@ class Scripted:
             if _shared(best, claim) < 0.5:
                 return {"stance": "not enough evidence", "words": best or "none"}
             return {"stance": "supported" if numbers[0] <= numbers[1] else "contradicted", "words": best[:480]}
+        if wanted == {"lines"}:
+            return self._reply(lines)
         if wanted == {"text"}:
             false = "Everybody agreed that 5,353 elephants live in Reykjavik."
             self.planted.append(false)
@@ -87,6 +89,16 @@ class Scripted:
             "answers": answers,
             "claims": claims,
         }
+
+    def _reply(self, lines: list[tuple[int, str, str]]) -> dict[str, Any]:
+        """To a question: the first sentence of the first two passages, and lies."""
+        said = [{"text": text.split(". ")[0][:290], "passages": [n]} for n, _, text in lines[:2]]
+        if self.lies and lines:
+            wrong = f"{lines[0][2].split('. ')[0]} on 31 February 1877."
+            nowhere = "An answer that cites nothing that exists."
+            self.planted += [wrong, nowhere]
+            said += [{"text": wrong[:290], "passages": [0]}, {"text": nowhere, "passages": [77]}]
+        return {"lines": said}
 
     def _prose(self, lines: list[tuple[int, str, str]]) -> dict[str, Any]:
         cited = [{"text": text[:298], "points": [n]} for n, _, text in lines]
@@ -135,7 +147,7 @@ def served(model: Scripted) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/v1"
