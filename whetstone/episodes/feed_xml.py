@@ -22,7 +22,7 @@ def elements(content: bytes, what: str) -> Iterator[tuple[int, Element, bool]]:
         from defusedxml import DefusedXmlException
         from defusedxml.ElementTree import iterparse
     except ImportError:
-        raise UsageError("reading feeds needs defusedxml: pip install 'whetstone-lab[episodes]'") from None
+        raise UsageError("reading feeds needs defusedxml: pip install defusedxml") from None
     depth = count = 0
     try:
         for event, element in iterparse(io.BytesIO(content), events=("start", "end")):

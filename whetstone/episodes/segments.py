@@ -40,7 +40,7 @@ def transcript(reading: Reading) -> Transcript:
 def segmented(words: Sequence[Word], timing: Timing, breaks: frozenset[int] = frozenset()) -> tuple[Segment, ...]:
     """The segments of the words, in order, each word in one. `breaks`: words that begin a paragraph of the author's.
 
-    Raises UsageError where the extra `episodes` is not installed.
+    Raises UsageError where nupunkt is missing.
     """
     segments: list[Segment] = []
     long = 0  # words in the open paragraph
@@ -137,5 +137,5 @@ def _splitter() -> Callable[[str], list[tuple[int, int]]]:
     try:
         import nupunkt
     except ImportError:
-        raise UsageError("reading transcripts needs nupunkt: pip install 'whetstone-lab[episodes]'") from None
+        raise UsageError("reading transcripts needs nupunkt: pip install nupunkt") from None
     return nupunkt.sent_spans

@@ -15,8 +15,8 @@ class Spent:
 
     prompt_tokens: computed for prompts, a prefix that this question had before counted once, as far as it fills whole
     blocks of a cache; cached_tokens: asked again and found. written_tokens: sampled, kept or not. verifier_tokens:
-    through a verifier's model. seconds: of the time that batches took, the share of this question's tokens. waited:
-    seconds for this question alone would be more; `rounds` counts how often it had to wait for a model. flops: with
+    through a verifier's model. seconds: of the time that batches took, the share of this question's tokens; for
+    this question alone they would be more, and `rounds` counts how often it had to wait for a model. flops: with
     attention, verifier included; 0 when the model is not known. failed: completions that never came (refused,
     timeout, error).
     """

@@ -116,7 +116,7 @@ class Score:
 @dataclass(frozen=True)
 class Choice:
     """What a strategy answers. `of`: everything it chose from; `confidence`: its own, from 0 to 1, None where it has
-    none. `hidden`: tokens that were written and are no part of `text` are counted by the runner."""
+    none. Tokens that were written and are no part of `text` are counted by the runner."""
 
     text: str
     answer: str | None
