@@ -595,6 +595,25 @@ def test_list_search_rename_and_remove(tide: Path, tmp_path: Path, library: Path
     assert tide.is_file() and (tmp_path / "pages" / "tide" / LIST).is_file()
 
 
+def test_search_by_meaning_with_an_endpoints_vectors(tmp_path: Path, whet: Any) -> None:
+    sources = [tmp_path / "boats.txt", tmp_path / "lunch.txt"]
+    sources[0].write_text("Ann: The old vessel sank in a storm that year.")
+    sources[1].write_text("Bob: We had soup and bread for lunch instead.")
+
+    def posted(path: str, body: dict[str, Any]) -> Page:
+        assert path == "/v1/embeddings" and body["model"] == "meaning"
+        vectors = [[1.0, 0.1] if "vessel" in text or "boat" in text else [0.1, 1.0] for text in body["input"]]
+        data = [{"index": place, "embedding": vector} for place, vector in enumerate(vectors)]
+        return Page(json.dumps({"data": data}).encode())
+
+    with serving({}, posted) as (address, asked):
+        options = ("--embeddings", f"{address}/v1", "--embeddings-model", "meaning")
+        assert whet(*sources, "--out", tmp_path / "page", *options).code == 0 and asked
+        hits = json.loads(whet("search", "boat", "--json", *options).out)
+        assert hits[0]["speaker"] == "Ann" and hits[0]["ways"] == ["meaning"]
+    assert whet("search", "boat", "--embeddings", "http://127.0.0.1:1/v1").code == 2
+
+
 def test_removing_takes_fetched_sound_along_and_leaves_a_users_own(tmp_path: Path, library: Path) -> None:
     from whetstone.episodes.content import About
     from whetstone.episodes.several import removed
