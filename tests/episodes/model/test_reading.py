@@ -77,9 +77,13 @@ def test_an_interrupted_reading_asks_for_the_rest_only(model: Scripted, writer: 
     assert model.asked == fresh.asked and whole.content.quotes
 
 
-def test_a_server_that_is_busy_first(model: Scripted, writer: Writer) -> None:
+def test_a_server_that_is_busy_first(model: Scripted, tmp_path: Path) -> None:
     model.fail_first = 2
-    assert read(ABOUT, conversation(), writer).content.made_by == "scripted"
+    settings = tmp_path / "endpoint.toml"
+    settings.write_text("backoff = 0.01")
+    with served(model) as address:
+        writer = Writer.open(Source(address, "scripted", settings=settings), 3000)
+        assert read(ABOUT, conversation(), writer).content.made_by == "scripted" and model.fail_first == 0
 
 
 def test_a_model_that_answers_nothing_leaves_what_needs_no_model(model: Scripted, writer: Writer) -> None:
