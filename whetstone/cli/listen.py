@@ -11,6 +11,7 @@ import typer.core
 from whetstone.cli.options import ApiKeyFile, EndpointFile
 
 if TYPE_CHECKING:
+    from whetstone.episodes.embedding import Embedder
     from whetstone.episodes.model.writer import Writer
     from whetstone.episodes.store import Store
 
@@ -27,6 +28,13 @@ With = Annotated[
 ]
 ModelName = Annotated[str | None, typer.Option("--model", help="What an endpoint calls the model.", show_default=False)]
 Context = Annotated[int | None, typer.Option(min=1024, help="Tokens that the model takes.", show_default=False)]
+Embeddings = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Search by meaning with https://HOST/v1/embeddings.", show_default="hashed words"),
+]
+EmbeddingsName = Annotated[
+    str | None, typer.Option("--embeddings-model", help="What that endpoint calls its model.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 
 
@@ -93,6 +101,8 @@ def page(
         int | None, typer.Option(min=0, help="Tell so many voices apart; 0 finds out.", show_default=False)
     ] = None,
     language: Annotated[str | None, typer.Option(help="Of the sound, as en.", show_default="found out")] = None,
+    embeddings: Embeddings = None,
+    embeddings_model: EmbeddingsName = None,
     anew: Annotated[bool, typer.Option("--anew", help="Let the model read again, though it did before.")] = False,
     library: Library = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a page on standard output.")] = False,
@@ -136,6 +146,7 @@ def page(
         judged=judge,
         hearing=HearingSettings(recogniser, recogniser_name, second, speakers, language),
         evidence_from_library=evidence_from_library,
+        embedder=_embedder(embeddings, embeddings_model),
         anew=anew,
     )
     wanted = Wanted(sources, None if all_of_feed else episode, title or "", evidence or ())
@@ -173,6 +184,20 @@ def _writer(spec: str, name: str | None, key: Path | None, settings: Path | None
     return Writer.open(Source(spec, name, key if remote else None, settings if remote else None), context)
 
 
+def _embedder(address: str | None, name: str | None) -> Embedder | None:
+    """Raises UsageError."""
+    _require_together({"--embeddings": (address, name, "--embeddings-model"),
+                       "--embeddings-model": (name, address, "--embeddings")})  # fmt: skip
+    if address is None or name is None:
+        return None
+    from whetstone.engine.remote.credentials import ApiKey
+    from whetstone.engine.remote.endpoint import is_loopback
+    from whetstone.episodes.embedding import EndpointEmbedder
+
+    safe = address.startswith("https://") or is_loopback(address)  # a key is not sent in the clear
+    return EndpointEmbedder(address, name, ApiKey.from_environment() if safe else None)
+
+
 def _show(facts: dict[str, Any]) -> None:
     from whetstone.text import printable
 
@@ -200,6 +225,8 @@ def serve(
     api_key_file: ApiKeyFile = None,
     endpoint_settings: EndpointFile = None,
     context: Context = None,
+    embeddings: Embeddings = None,
+    embeddings_model: EmbeddingsName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON when ready.")] = False,
 ) -> None:
     """Show the library in the browser: all episodes, search over all of them, names and dismissals.
@@ -228,7 +255,7 @@ def serve(
         print(json.dumps({"url": url}) if as_json else f"the library is at {url}", flush=True)
 
     writer = _writer(model, name, api_key_file, endpoint_settings, context) if model else None
-    run(library or library_file(), host, port, ready, writer)
+    run(library or library_file(), host, port, ready, writer, _embedder(embeddings, embeddings_model))
 
 
 @app.command()
@@ -240,6 +267,8 @@ def search(
     speaker: Annotated[str | None, typer.Option(help="Said by this person only.", show_default=False)] = None,
     since: Annotated[str | None, typer.Option(help="From this day on, as 2026-03-12.", show_default=False)] = None,
     until: Annotated[str | None, typer.Option(help="Up to this day.", show_default=False)] = None,
+    embeddings: Embeddings = None,
+    embeddings_model: EmbeddingsName = None,
     as_json: AsJson = False,
 ) -> None:
     """Search all episodes: the words that stand there, and what means the same.
@@ -262,7 +291,7 @@ def search(
         if show and not shows:
             raise UsageError(f"no show is called {show!r}: `whet listen list` names them")
         filters = Filters(shows[0] if shows else None, None, speaker or "", since or "", until or "")
-        found = Search(store)
+        found = Search(store, _embedder(embeddings, embeddings_model))
         found.index()
         hits = found.find(query, filters, limit=count)
     if as_json:

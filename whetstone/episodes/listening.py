@@ -14,6 +14,7 @@ from typing import Any
 
 from whetstone.episodes import kept
 from whetstone.episodes.content import About, Badge, Chapter, Content, Quote
+from whetstone.episodes.embedding import Embedder
 from whetstone.episodes.evidence_found import EvidenceFinder
 from whetstone.episodes.extract import content_without_model
 from whetstone.episodes.gate import Gate
@@ -49,6 +50,7 @@ class Settings:
     judged: bool = True
     hearing: HearingSettings = field(default_factory=HearingSettings)
     evidence_from_library: bool = False
+    embedder: Embedder | None = None  # None: the floor
     anew: bool = False
 
 
@@ -94,7 +96,7 @@ class Listening:
     def __init__(self, store: Store, settings: Settings, progress: Progress) -> None:
         """Raises UsageError for a recogniser that is not there."""
         self.store, self.settings, self.progress = store, settings, progress
-        self.search = Search(store)
+        self.search = Search(store, settings.embedder)
         self.hearing = Hearing(store, settings.hearing, progress)
 
     def page(self, number: int, out: Path) -> Made:

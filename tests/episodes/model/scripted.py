@@ -26,6 +26,7 @@ class Scripted:
         self.lies = lies
         self.planted: list[str] = []
         self.asked = 0
+        self.without_schemas = False  # whether response_format is refused, and the schema read from the prompt
         self.fail_first = 0  # requests that get a 503 before anything works
 
     def answer(self, messages: list[dict[str, str]], schema: dict[str, Any]) -> dict[str, Any]:
@@ -129,8 +130,19 @@ def served(model: Scripted) -> Iterator[str]:
                 model.fail_first -= 1
                 self._send(503, {"error": {"message": "busy"}})
                 return
-            schema = asked["response_format"]["json_schema"]["schema"]
-            text = json.dumps(model.answer(asked["messages"], schema))
+            if model.without_schemas and "response_format" in asked:
+                message = "Unsupported parameter: 'response_format' is not supported with this model."
+                self._send(400, {"error": {"message": message, "param": "response_format", "code": "unsupported"}})
+                return
+            if model.without_schemas:
+                told = asked["messages"][0]["content"].partition("this JSON schema: ")[2]
+                schema = json.loads(told) if told else {"properties": {}}
+                text = (
+                    f"Gladly!\n```json\n{json.dumps(model.answer(asked['messages'], schema))}\n```" if told else "Hm?"
+                )
+            else:
+                schema = asked["response_format"]["json_schema"]["schema"]
+                text = json.dumps(model.answer(asked["messages"], schema))
             usage = {"prompt_tokens": len(str(asked["messages"])) // 4, "completion_tokens": len(text) // 4}
             choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
             self._send(200, {"object": "chat.completion", "model": "scripted", "choices": [choice], "usage": usage})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.episodes.conversation import conversation
 from tests.episodes.model.scripted import Scripted, served
 from tests.tiny import tiny_folder
 from whetstone.engine.backends import Source
+from whetstone.episodes import kept
 from whetstone.episodes.content import About, Stance
 from whetstone.episodes.faithful import check_lines
 from whetstone.episodes.gate import Accepted, Gate
@@ -75,9 +77,13 @@ def test_an_interrupted_reading_asks_for_the_rest_only(model: Scripted, writer: 
     assert model.asked == fresh.asked and whole.content.quotes
 
 
-def test_a_server_that_is_busy_first(model: Scripted, writer: Writer) -> None:
+def test_a_server_that_is_busy_first(model: Scripted, tmp_path: Path) -> None:
     model.fail_first = 2
-    assert read(ABOUT, conversation(), writer).content.made_by == "scripted"
+    settings = tmp_path / "endpoint.toml"
+    settings.write_text("backoff = 0.01")
+    with served(model) as address:
+        writer = Writer.open(Source(address, "scripted", settings=settings), 3000)
+        assert read(ABOUT, conversation(), writer).content.made_by == "scripted" and model.fail_first == 0
 
 
 def test_a_model_that_answers_nothing_leaves_what_needs_no_model(model: Scripted, writer: Writer) -> None:
@@ -87,6 +93,31 @@ def test_a_model_that_answers_nothing_leaves_what_needs_no_model(model: Scripted
     assert content.summary and content.quotes and "without a model: paragraph, summary, takeaways" in content.made_by
     assert content.counts.covered == 0 and content.counts.quotes_kept == 0
     assert any("lacks" in failure for failure in writer.failures)
+
+
+def test_a_server_that_takes_no_schemas(model: Scripted, writer: Writer) -> None:
+    """It is asked again with the schema in words, and its chatter around the JSON is left out."""
+    model.without_schemas = True
+    content = read(ABOUT, conversation(), writer).content
+    assert content.made_by == "scripted" and content.counts.covered == content.counts.segments and content.quotes
+    assert writer.failures == []
+
+
+def test_texts_that_no_file_and_no_screen_can_hold(model: Scripted, writer: Writer) -> None:
+    honest = model.answer
+
+    def evil(messages: list, schema: dict) -> dict:  # type: ignore[type-arg]
+        answer = honest(messages, schema)
+        for item in answer.get("points", []):
+            item["text"] += "\ud800\x1b[2J\u202e\x00"
+        return answer
+
+    model.answer = evil  # type: ignore[method-assign]
+    reading = read(ABOUT, conversation(), writer)
+    told = json.dumps([kept.plain(reading.content), reading.refused, dict(writer.memory)], ensure_ascii=False)
+    told.encode("utf-8")
+    assert not any(character in told for character in "\x1b\u202e\x00")
+    assert reading.content.summary
 
 
 def _reading(writer: Writer) -> Reading:

@@ -2,7 +2,7 @@
 // this machine and to nobody else.
 import { findTranscript } from "./transcript.js";
 
-const DEFAULT = "http://127.0.0.1:8000/episodes";
+const DEFAULT = "http://127.0.0.1:8010/episodes";
 const MOST = 3_000_000; // characters of a transcript that are sent
 const byId = (id) => document.getElementById(id);
 const state = byId("state");

@@ -16,6 +16,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from whetstone.episodes.embedding import Embedder
 from whetstone.episodes.library import api, pages
 from whetstone.episodes.library.door import Door
 from whetstone.episodes.library.shelf import Compose, Shelf, UnknownEpisode, Wanted
@@ -45,15 +46,20 @@ TYPES = {
 LONGEST = 1000  # characters of a query, a question or a name
 
 
-def library_app(store: Path, hosts: Iterable[str] | None = (), compose: Compose | None = None) -> ASGIApp:
+def library_app(
+    store: Path,
+    hosts: Iterable[str] | None = (),
+    compose: Compose | None = None,
+    embedder: Embedder | None = None,
+) -> ASGIApp:
     """The library of the store at `store`, to be mounted or served by itself. `hosts`: as `Door` takes them. `compose`:
-    who writes answers to questions; without it they are passages.
+    who writes answers to questions; without it they are passages. `embedder`: whose vectors search by meaning compares.
 
     Raises UsageError where there is no store that can be opened.
     """
     from whetstone.episodes.library.stored import open_shelf
 
-    return app_of(open_shelf(store, compose), hosts)
+    return app_of(open_shelf(store, compose, embedder), hosts)
 
 
 def app_of(shelf: Shelf, hosts: Iterable[str] | None = ()) -> ASGIApp:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from whetstone.errors import UsageError
 
 if TYPE_CHECKING:
+    from whetstone.episodes.embedding import Embedder
     from whetstone.episodes.model.writer import Writer
 
 PREFIX = "/episodes"
@@ -25,9 +26,10 @@ def serve(
     port: int,
     ready: Callable[[str], None] = lambda url: None,
     writer: Writer | None = None,
+    embedder: Embedder | None = None,
 ) -> None:
     """Serve the library under /episodes; `ready` is told the address when it listens. Ends by SIGINT or SIGTERM.
-    `writer`: the model that answers questions.
+    `writer`: the model that answers questions; `embedder`: whose vectors search by meaning compares.
 
     Raises UsageError: no library, an address others can reach (the library has no keys), a port that is taken.
     """
@@ -47,7 +49,7 @@ def serve(
         raise UsageError(f"others can reach {host}, and the library has no keys: serve it on 127.0.0.1 (the default)")
     home = Route("/", lambda request: RedirectResponse(f"{PREFIX}/"))
     compose = None if writer is None else Composer(writer)
-    app = Starlette(routes=[home, Mount(PREFIX, library_app(library, compose=compose))])
+    app = Starlette(routes=[home, Mount(PREFIX, library_app(library, compose=compose, embedder=embedder))])
     listening = bind(host, port)
     address, number = listening.getsockname()[:2]
     url = f"http://[{address}]:{number}{PREFIX}/" if ":" in address else f"http://{address}:{number}{PREFIX}/"

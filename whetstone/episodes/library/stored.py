@@ -11,6 +11,7 @@ from urllib.parse import urldefrag
 
 from whetstone.episodes import asking, formats, kept, segments
 from whetstone.episodes.content import About, Answered, Claim, Content, Quote
+from whetstone.episodes.embedding import Embedder
 from whetstone.episodes.extract import content_without_model
 from whetstone.episodes.library.shelf import Compose, Entry, Hit, Reply, Shown, UnknownEpisode, Wanted
 from whetstone.episodes.search import Filters, Search
@@ -25,11 +26,14 @@ ANSWERS = 5
 LONGEST_NAME = 200
 
 
-def open_shelf(path: Path, compose: Compose | None = None) -> StoredShelf:
-    """The shelf of the library in the file `path`. Raises UsageError where that is none."""
+def open_shelf(path: Path, compose: Compose | None = None, embedder: Embedder | None = None) -> StoredShelf:
+    """The shelf of the library in the file `path`; vectors that are missing are computed. Raises UsageError where that
+    is none."""
     if not Path(path).is_file():
         raise UsageError(f"there is no library at {path}: whet listen FILE makes one")
-    return StoredShelf(Store(path), compose)
+    shelf = StoredShelf(Store(path), compose, embedder)
+    shelf.index()
+    return shelf
 
 
 def keep(store: Store, episode: int, content: Content) -> None:
@@ -74,11 +78,15 @@ def rename(store: Store, episode: int, names: Mapping[str, str], in_show: bool =
 class StoredShelf:
     """A `Shelf`. `compose` writes an answer from hits; without it answers are the passages themselves."""
 
-    def __init__(self, store: Store, compose: Compose | None = None) -> None:
+    def __init__(self, store: Store, compose: Compose | None = None, embedder: Embedder | None = None) -> None:
         self._store, self._compose = store, compose
-        self._search = Search(store)
+        self._search = Search(store, embedder)
         self._lock = threading.Lock()
         self._known: _Catalogue | None = None
+
+    def index(self) -> None:
+        """See to it that search by meaning knows all episodes."""
+        self._search.index()
 
     # -- reading --------------------------------------------------------------------------------------------------
 

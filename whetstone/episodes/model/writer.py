@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +18,15 @@ from whetstone.engine.backends import Backend, Source
 from whetstone.engine.protocol import Completion, Request, Sampler, SamplingParams
 from whetstone.engine.remote.endpoint import Endpoint
 from whetstone.engine.rollout import completion_text
+from whetstone.episodes.formats.reading import cleaned
 from whetstone.errors import UsageError
 from whetstone.tasks.keys import problem_seed
 from whetstone.tasks.task import Message
 
 LETTERS_PER_TOKEN = 3.0  # of English, on the safe side, where a model's tokenizer is not known
 ENDPOINT_CONTEXT = 8192  # tokens that an endpoint's model is taken to hold unless the user says otherwise
+
+_NO_SCHEMAS = re.compile(r"response_format|json_schema|json schema|structured", re.IGNORECASE)
 
 Shown = Callable[[int, int], None]
 
@@ -41,7 +45,8 @@ class Written:
 @dataclass
 class Writer:
     """A model as the pipeline sees it. `context`: tokens that prompt and answer may have together. `memory`: answers of
-    an earlier, interrupted run by what was asked; new ones are added to it."""
+    an earlier, interrupted run by what was asked; new ones are added to it. `in_words`: the endpoint takes no schemas,
+    so they are told in the prompt."""
 
     name: str
     backend: Backend
@@ -50,6 +55,7 @@ class Writer:
     prompt_tokens: int = 0
     answer_tokens: int = 0
     failures: list[str] = field(default_factory=list)
+    in_words: bool = False
 
     @classmethod
     def open(cls, source: Source, context: int | None = None) -> Writer:
@@ -95,8 +101,23 @@ class Writer:
         return [written[key] for key in keys]
 
     def _ask(self, asks: Sequence[Sequence[Message]], schema: Mapping[str, Any], room: int) -> list[Written]:
+        """Ask; with the schema in words, where the settings or the server say that it takes none."""
+        if self._endpoint is not None and "response_format" in self._endpoint.settings.omit:
+            self.in_words = True
+        try:
+            written = self._asked(asks, schema, room)
+        except UsageError as failure:
+            if self._endpoint is None or self.in_words or not _NO_SCHEMAS.search(str(failure)):
+                raise
+            self.in_words = True
+            written = self._asked(asks, schema, room)
+        self.failures += [each.problem for each in written if each.value is None]
+        return written
+
+    def _asked(self, asks: Sequence[Sequence[Message]], schema: Mapping[str, Any], room: int) -> list[Written]:
         sampler, params = self._way(schema, room)
-        requests = [self.backend.request(list(chat), (_seed(chat),)) for chat in asks]
+        chats = [_told(chat, schema) if self.in_words else list(chat) for chat in asks]
+        requests = [self.backend.request(chat, (_seed(chat),)) for chat in chats]
         before = self._endpoint.usage.prompt if self._endpoint else 0
         fitting = [place for place, request in enumerate(requests) if self._fits(request, room)]
         found = sampler.sample([requests[place] for place in fitting], params) if fitting else []
@@ -108,7 +129,6 @@ class Writer:
         for place, completions in zip(fitting, found, strict=True):
             written[place] = self._read(completions[0], schema)
         self.answer_tokens += sum(each.tokens for each in written)
-        self.failures += [each.problem for each in written if each.value is None]
         return written
 
     @property
@@ -125,6 +145,8 @@ class Writer:
         return self.backend.sampler if isinstance(self.backend.sampler, Endpoint) else None
 
     def _way(self, schema: Mapping[str, Any], room: int) -> tuple[Sampler, SamplingParams]:
+        if self._endpoint is not None and self.in_words:
+            return self._endpoint, SamplingParams(room, 0.0)
         if self._endpoint is not None:
             shape = {"name": "answer", "schema": dict(schema), "strict": True}
             asking = self._endpoint.asking(response_format={"type": "json_schema", "json_schema": shape})
@@ -144,7 +166,7 @@ class Writer:
             return Written(None, completion.length, problem, completion.finish == "refused")
         text = completion_text(completion, self.backend.tokenizer)
         try:
-            value = json.loads(text)
+            value = _cleaned(json.loads(_unwrapped(text)))
         except (ValueError, RecursionError):
             cut = completion.finish == "length"
             return Written(None, completion.length, "the answer was cut off" if cut else "the answer is not JSON")
@@ -152,6 +174,32 @@ class Writer:
         if missing or not isinstance(value, dict):
             return Written(None, completion.length, f"the answer lacks {', '.join(map(str, missing)) or 'an object'}")
         return Written(value, completion.length)
+
+
+def _told(chat: Sequence[Message], schema: Mapping[str, Any]) -> list[Message]:
+    """The chat with the schema in its first message, for a server that takes none."""
+    first = {
+        **chat[0],
+        "content": f"{chat[0]['content']} The JSON object must fit this JSON schema: {json.dumps(schema)}",
+    }
+    return [first, *chat[1:]]
+
+
+def _unwrapped(text: str) -> str:
+    """The JSON object in an answer that says more, or puts it between fences."""
+    first, last = text.find("{"), text.rfind("}")
+    return text[first : last + 1] if 0 <= first < last else text
+
+
+def _cleaned(value: Any) -> Any:
+    """The value, its texts without what steers a terminal, is not seen, or is half a character."""
+    if isinstance(value, str):
+        return cleaned(value)
+    if isinstance(value, list):
+        return [_cleaned(each) for each in value]
+    if isinstance(value, dict):
+        return {cleaned(name): _cleaned(each) for name, each in value.items()}
+    return value
 
 
 def _remembered(text: str) -> Written:
