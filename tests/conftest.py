@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -14,3 +15,6 @@ os.environ["WHETSTONE_HISTORY"] = str(Path(_folder.name) / "history.sqlite")
 # How long an example takes says how busy the machine is, and nothing about what is tested.
 settings.register_profile("whetstone", deadline=None)
 settings.load_profile("whetstone")
+
+# A shell that puts the run into the background lets it ignore Ctrl-C, and every child of a test inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -61,15 +60,6 @@ def test_published_ids(folder: Path) -> None:
     assert tokenizer.chat_ids(QUESTION)[: len(opening)] == opening
     pieces = [tokenizer.decode([i]) for i in tokenizer.encode("What is 28 + 21?")]
     assert pieces == ["What", " is", " ", "2", "8", " +", " ", "2", "1", "?"]
-
-
-def test_loading_is_fast(folder: Path) -> None:
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        load_folder(folder)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 2
 
 
 def test_config(folder: Path) -> None:
