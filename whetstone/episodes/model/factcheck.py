@@ -29,12 +29,14 @@ _OPINION = re.compile(
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of evidence: some sentences of a source, with its title, where it is, and its date as ISO text."""
+    """A piece of evidence: some sentences of a source, with its title, where it is, its date as ISO text, and the day
+    on which a search found it ("" for what the user added)."""
 
     text: str
     title: str
     source: str
     published: str = ""
+    retrieved: str = ""
 
 
 Told = Callable[[str, int, int], None]  # stage, done, wanted
@@ -52,6 +54,14 @@ def checkable(text: str) -> bool:
 def claim_id(text: str) -> str:
     """What a dismissal is remembered by: the same words, the same claim."""
     return hashlib.sha256(" ".join(tokens(text)).encode()).hexdigest()[:16]
+
+
+def to_check(claims: Sequence[tuple[str, Quote]], dismissed: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The claims that evidence is looked for, id -> text, in order."""
+    unique: dict[str, str] = {}
+    for text, _ in claims:
+        unique.setdefault(claim_id(text), text)
+    return {name: text for name, text in unique.items() if checkable(text) and name not in dismissed}
 
 
 def check_claims(
@@ -84,7 +94,9 @@ def check_claims(
             if stance is Stance.SUPPORTED and not _has_facts(passage.text, text):
                 stance = Stance.NOT_ENOUGH
             if stance is not Stance.NOT_ENOUGH:
-                evidence = Evidence(passage.text, passage.title, passage.source, passage.published)
+                evidence = Evidence(
+                    passage.text, passage.title, passage.source, passage.published, passage.retrieved, look.words
+                )
                 judged[name] = Claim(name, text, said, stance, (evidence,))
     result = []
     for name, (text, said) in unique.items():
