@@ -85,7 +85,7 @@ class Gatherer:
         if (before is not None and not self.anew) or self._over:
             return before
         try:
-            results = self.endpoint.search(inputs["query"])
+            results = self.endpoint.search(inputs["query"]) if inputs["query"] else []
         except Unavailable as failure:
             self.problem = str(failure)
             self._failed += 1

@@ -22,7 +22,8 @@ from whetstone.episodes.extract import content_without_model
 from whetstone.episodes.gate import Gate
 from whetstone.episodes.heard import Hearing, HearingSettings
 from whetstone.episodes.library.stored import keep
-from whetstone.episodes.model.factcheck import check_claims, fewer, to_check
+from whetstone.episodes.model.claims import to_check
+from whetstone.episodes.model.factcheck import check_claims, fewer
 from whetstone.episodes.model.reading import read
 from whetstone.episodes.model.writer import Writer
 from whetstone.episodes.own_words import OwnWords

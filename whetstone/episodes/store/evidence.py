@@ -34,6 +34,7 @@ class Document:
 def add(store: Database, title: str, text: str, source: str = "", published: str = "", retrieved: str = "") -> int:
     """The number of the document; the same text is the same document, and what the user added stays the user's when a
     search finds it. Raises UsageError where it has no words or is too long."""
+    title, source = (" ".join(cleaned(each).split()) for each in (title, source))
     if len(text) > LARGEST:
         raise UsageError(f"{source or title} is longer than {LARGEST:,} characters: add the part that matters")
     passages = list(_passages(cleaned(text)))
