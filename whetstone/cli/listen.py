@@ -117,7 +117,7 @@ def page(
     language: Annotated[str | None, typer.Option(help="Of the sound, as en.", show_default="found out")] = None,
     embeddings: Embeddings = None,
     embeddings_model: EmbeddingsName = None,
-    anew: Annotated[bool, typer.Option("--anew", help="Let the model read again, though it did before.")] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Let the model read, and the search look, again.")] = False,
     library: Library = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a page on standard output.")] = False,
 ) -> None:

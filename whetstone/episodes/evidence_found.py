@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 from whetstone.episodes.model.factcheck import Passage
 from whetstone.episodes.own_words import OwnWords
 from whetstone.episodes.page.clock import clock
-from whetstone.episodes.search import Hit, Search
+from whetstone.episodes.search import Found, Hit, Search
 from whetstone.episodes.store import Episode, Store
 
 AROUND = 2  # segments before and after a hit that make its passage
@@ -33,16 +34,15 @@ class EvidenceFinder:
         self._others = _by_others(search.store, episode) if from_library else frozenset()
 
     def find(self, text: str, most: int) -> Sequence[Passage]:
-        """The passages nearest to a claim, the best first, at most so many of each kind."""
-        stored = [*self._search.evidence(text, most), *self._search.evidence(text, most, self._found.get(text, ()))]
-        found = [
-            Passage(each.text, each.title, each.source, each.published, each.retrieved)
-            for each in {each.passage: each for each in stored}.values()
-        ]
+        """The passages nearest to a claim, at most so many of each kind: the best of every kind first."""
+        added = map(_stored, self._search.evidence(text, most))
+        on_the_web = map(_stored, self._search.evidence(text, most, self._found.get(text, ())))
+        spoken: list[Passage] = []
         if self._others:
             hits = [hit for hit in self._search.find(text, limit=LOOKED_AT) if hit.episode in self._others]
-            found += [_said(self._search.store, hit) for hit in hits[:most]]
-        return [passage for passage in found if not self._own.has(passage.text)]
+            spoken = [_said(self._search.store, hit) for hit in hits[:most]]
+        ranked = [passage for rank in zip_longest(added, on_the_web, spoken) for passage in rank if passage is not None]
+        return [passage for passage in dict.fromkeys(ranked) if not self._own.has(passage.text)]
 
 
 def _people(store: Store, episode: Episode) -> frozenset[str]:
@@ -60,6 +60,10 @@ def _by_others(store: Store, episode: Episode) -> frozenset[int]:
         return frozenset()
     others = (each for each in store.episodes() if each.words and each.id != episode.id)
     return frozenset(each.id for each in others if (people := _people(store, each)) and not people & own)
+
+
+def _stored(found: Found) -> Passage:
+    return Passage(found.text, found.title, found.source, found.published, found.retrieved)
 
 
 def _said(store: Store, hit: Hit) -> Passage:

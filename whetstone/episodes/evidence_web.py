@@ -18,6 +18,7 @@ from whetstone.episodes import web_page
 from whetstone.episodes.fetching import fetch, is_private
 from whetstone.episodes.formats.decoding import decoded
 from whetstone.episodes.own_words import OwnWords
+from whetstone.episodes.page.clock import day
 from whetstone.episodes.store import Episode, Store, evidence, stages
 from whetstone.episodes.web_search import Result, SearchEndpoint, Unavailable, query_of
 from whetstone.errors import UsageError, WorkFailed
@@ -92,31 +93,31 @@ class Gatherer:
             self._over = failure.final or self._failed >= IN_A_ROW
             return before
         self._failed = 0
-        day = datetime.now(UTC).date().isoformat()
+        today = datetime.now(UTC).date().isoformat()
         documents: list[int] = []
         left_out: list[str] = []
         for result in results[:TRIED]:
             if len(documents) == PAGES:
                 break
-            kept = self._page(result, day)
+            kept = self._page(result, today)
             if isinstance(kept, str):
                 left_out.append(f"{result.address}: {kept}")
             elif kept not in documents:
                 documents.append(kept)
-        output = {"day": day, "documents": documents, "left_out": left_out}
+        output = {"day": today, "documents": documents, "left_out": left_out}
         stages.record(self.store, self.episode.id, stage, inputs, output)
         return output
 
-    def _page(self, result: Result, day: str) -> int | str:
+    def _page(self, result: Result, today: str) -> int | str:
         """The number of the page's document, or why there is none."""
         if result.address not in self._read:
             try:
-                self._read[result.address] = self._kept(result, day)
+                self._read[result.address] = self._kept(result, today)
             except (UsageError, WorkFailed) as failure:
                 self._read[result.address] = str(failure)
         return self._read[result.address]
 
-    def _kept(self, result: Result, day: str) -> int:
+    def _kept(self, result: Result, today: str) -> int:
         """Raises UsageError or WorkFailed for a page that is no evidence."""
         found = fetch(result.address, may_be_private=self._inside, largest=LARGEST, seconds=SECONDS)
         if found.media_type not in _TEXTS:
@@ -129,7 +130,7 @@ class Gatherer:
         if self.own.share(words) >= ABOUT_IT:
             raise UsageError("it has the episode's own words")
         title = page.title or result.title or Path(urlsplit(found.address).path).name
-        return evidence.add(self.store, title, words, found.address, page.published, retrieved=day)
+        return evidence.add(self.store, title, words, found.address, page.published, retrieved=today)
 
     def _own_places(self) -> set[str]:
         """Where the episode's publisher is: the same people's word elsewhere is no evidence."""
@@ -143,7 +144,7 @@ class Gatherer:
         notes = []
         if searched:
             pages = len({document for each in found.values() for document in each})
-            when = " to ".join(sorted({min(days), max(days)}))
+            when = " to ".join(day(each) for each in sorted({min(days), max(days)}))
             asked = f"{self.endpoint.name} was asked for {_many(searched, 'claim')} ({when})"
             notes.append(f"{asked}; {_many(pages, 'page')} that it found could be read. Look at who says it.")
         if missed:

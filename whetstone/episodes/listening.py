@@ -222,7 +222,7 @@ class Listening:
         gathered = self._gathered(known, own, to_check(claims, dismissed))
         finder = EvidenceFinder(self.search, known, own, self.settings.evidence_from_library, gathered.documents)
         with _Stages(self.progress) as shown:
-            checked = check_claims(claims, writer, finder.find, dismissed, shown.told)
+            checked = check_claims(claims, writer, finder.find, dismissed, shown.told, own.quoted)
         return replace(content, claims=tuple(fewer(checked, MOST_OPEN)), searched=gathered.notes)
 
     def _gathered(self, known: Episode, own: OwnWords, claims: Mapping[str, str]) -> Gathered:

@@ -33,6 +33,10 @@ class OwnWords:
         """Whether a text is, for the most part, the episode's own words."""
         return self.share(text) >= COPIED
 
+    def quoted(self, text: str) -> bool:
+        """Whether a text has a run of 12 tokens from the episode, or the episode from it."""
+        return not self._runs.isdisjoint(_runs(tokens(text), RUN))
+
     def _of(self, length: int) -> frozenset[tuple[str, ...]]:
         if length not in self._shorter:
             self._shorter[length] = frozenset(_runs(self._tokens, length))

@@ -137,10 +137,14 @@ class SearchEndpoint:
                 raise
             except (UsageError, WorkFailed) as failure:
                 if attempt + 1 == ATTEMPTS:
-                    reason = str(failure) if self._key is None else self._key.hide(str(failure))
-                    raise Unavailable(reason, True) from None
+                    raise Unavailable(self._without_address(str(failure)), True) from None
                 time.sleep(PAUSE)
         raise AssertionError("the last attempt returns or raises")
+
+    def _without_address(self, reason: str) -> str:
+        """A reason that may stand on a page: no paths, in which keys and claims may be."""
+        named = re.sub(r"https?://\S+", self.name, reason)
+        return named if self._key is None else self._key.hide(named)
 
     def _told(self, status: int) -> str:
         reason = {

@@ -14,9 +14,11 @@ from whetstone.episodes.content import Claim, Evidence, Quote, Stance
 from whetstone.episodes.model.claims import alone, checkable, claim_id, to_check
 from whetstone.episodes.model.deciding import ground, objection
 from whetstone.episodes.model.judging import Judged, stances
+from whetstone.episodes.model.shapes import STANCE_ROOM
 from whetstone.episodes.model.writer import Writer
 
-PASSAGES = 8  # looked at for each claim
+PASSAGES = 8  # of each kind looked at for each claim
+OVERHEAD = 400  # tokens of the instructions around a claim and its passages
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ def check_claims(
     find: Find | None,
     dismissed: frozenset[str] = frozenset(),
     told: Told = lambda stage, done, wanted: None,
+    own: Callable[[str], bool] = lambda text: False,
 ) -> list[Claim]:
     """Every claim with its stance, at most once each. Without evidence or without a model it is "not enough
-    evidence". `told` is told of a model's answers."""
+    evidence". `told` is told of a model's answers; `own`: whether a text has the episode's own words in it."""
     unique: dict[str, tuple[str, Quote]] = {}
     for text, said in claims:
         unique.setdefault(claim_id(text), (text, said))
@@ -52,6 +55,7 @@ def check_claims(
     judged: dict[str, Claim] = {}
     if writer is not None and any(passages):
         stated = [alone(text, unique[name][1].speaker) for name, text in todo.items()]
+        passages = [_fitting(writer, claim, found) for claim, found in zip(stated, passages, strict=True)]
         texts = [[passage.text for passage in found] for found in passages]
 
         def shown(done: int, wanted: int) -> None:
@@ -60,7 +64,7 @@ def check_claims(
         looks = stances(writer, stated, texts, shown)
         for name, claim, look, found in zip(todo, stated, looks, passages, strict=True):
             text, said = unique[name]
-            evidence = _evidence(look, claim, said.speaker, found)
+            evidence = _evidence(look, claim, said.speaker, found, own)
             if evidence:
                 judged[name] = Claim(name, text, said, look.stance, evidence)
     result = []
@@ -89,13 +93,27 @@ def fewer(claims: Sequence[Claim], most_open: int) -> list[Claim]:
     return [claim for claim in claims if claim.evidence or claim.dismissed or claim.id in kept]
 
 
-def _evidence(look: Judged, text: str, speaker: str, passages: Sequence[Passage]) -> tuple[Evidence, ...]:
+def _fitting(writer: Writer, claim: str, passages: Sequence[Passage]) -> list[Passage]:
+    """The passages, the first before the others, that the model can take at once."""
+    room = writer.context - STANCE_ROOM - OVERHEAD - writer.count(claim)
+    kept = []
+    for passage in passages:
+        size = writer.count(passage.text) + 2
+        if size <= room:
+            kept.append(passage)
+            room -= size
+    return kept
+
+
+def _evidence(
+    look: Judged, text: str, speaker: str, passages: Sequence[Passage], own: Callable[[str], bool]
+) -> tuple[Evidence, ...]:
     """The passages that carry a verdict; none where the words of either look do not."""
     found: dict[int, Evidence] = {}
     for place, words in look.shown:
         passage = passages[place]
         there = ground(passage.text, passage.title, words)
-        if there is None or objection(look.stance, text, there, speaker):
+        if there is None or own(there.text) or objection(look.stance, text, there, speaker):
             return ()
         found.setdefault(
             place,
