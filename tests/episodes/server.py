@@ -27,14 +27,18 @@ Posted = Callable[[str, dict[str, object]], Page]
 
 
 @contextmanager
-def serving(pages: Pages, posted: Posted | None = None) -> Iterator[tuple[str, list[str]]]:
-    """The server's address and the paths that were asked, in order."""
+def serving(
+    pages: Pages, posted: Posted | None = None, seen: Callable[[str], object] | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """The server's address and the paths that were asked, in order. `seen` gets each request's authorization."""
     asked: list[str] = []
     stop = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
+            if seen is not None:
+                seen(self.headers.get("authorization", ""))
             self._give(pages.get(self.path, Page(status=404)))
 
         def do_POST(self) -> None:

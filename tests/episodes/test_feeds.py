@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import socket
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -237,3 +239,59 @@ def test_limits_of_fetching() -> None:
 )
 def test_private_addresses_are_known(address: str, private: bool) -> None:
     assert fetching.is_private(address) is private
+
+
+def test_a_name_that_leads_elsewhere_when_it_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest, looked_up = socket.getaddrinfo, []
+
+    def changing(host: object, *rest: object, **more: object) -> object:
+        if host not in ("rebinding.example", b"rebinding.example"):
+            return honest(host, *rest, **more)  # type: ignore[arg-type]
+        looked_up.append(host)
+        return honest("9.9.9.9" if len(looked_up) == 1 else "127.0.0.1", *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", changing)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with serving({"/": Page(b"secret")}) as (address, asked):
+        port = address.rpartition(":")[2]
+        with pytest.raises(WorkFailed, match="private network"):
+            fetching.fetch(f"http://rebinding.example:{port}/", may_be_private=False)
+    assert len(looked_up) == 2 and asked == []
+
+
+def test_one_private_host_may_be_named_and_no_other() -> None:
+    pages = {
+        "/": Page(b"fine"),
+        "/away": Page(status=302, headers={"location": "http://169.254.169.254/latest/meta-data"}),
+        "/home": Page(status=302, headers={"location": "/"}),
+    }
+    with serving(pages) as (address, _):
+        assert fetching.fetch(address, may_be_private="127.0.0.1").content == b"fine"
+        assert fetching.fetch(f"{address}/home", may_be_private="127.0.0.1").content == b"fine"
+        for wrong, host in ((f"{address}/away", "127.0.0.1"), (address, "10.0.0.1"), (address, "")):
+            with pytest.raises(WorkFailed, match="private network"):
+                fetching.fetch(wrong, may_be_private=host)
+
+
+def test_headers_stay_with_the_server_that_was_named() -> None:
+    got: list[str] = []
+    with serving({"/there": Page(b"x")}, seen=got.append) as (elsewhere, _):
+        pages = {"/": Page(status=302, headers={"location": f"{elsewhere}/there"})}
+        with serving(pages, seen=got.append) as (address, _):
+            fetching.fetch(address, headers={"authorization": "Bearer k"})
+    assert got == ["Bearer k", ""]
+
+
+def test_what_is_packed_again_and_again_is_not_unpacked() -> None:
+    bomb = gzip.compress(gzip.compress(b"\0" * (50 << 20)))
+    assert len(bomb) < 2000
+    pages = {
+        "/twice": Page(bomb, headers={"content-encoding": "gzip, gzip"}),
+        "/once": Page(gzip.compress(b"\0" * (50 << 20)), headers={"content-encoding": "gzip"}),
+    }
+    with serving(pages) as (address, _):
+        for path, reason in (("/twice", "packed more than once"), ("/once", "larger than 1 MiB")):
+            with pytest.raises(WorkFailed, match=reason):
+                fetching.fetch(address + path, largest=1 << 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -204,7 +205,39 @@ def test_evidence(store: Store) -> None:
         evidence.text(store, document)
 
 
+def test_what_a_search_found_is_of_its_own_kind(store: Store) -> None:
+    text = "Steam engines were built in 1712."
+    found = evidence.add(store, "Web\x1b[2J", text, "https://a.example", "", "2026-03-01")
+    assert evidence.documents(store)[0].title == "Web[2J"
+    assert evidence.add(store, "Web", text, "https://b.example", "", "2026-03-02") == found
+    [document] = evidence.documents(store)
+    assert (document.source, document.retrieved) == ("https://b.example", "2026-03-02")
+    assert evidence.add(store, "Mine", text, "engines.txt") == found
+    evidence.add(store, "Web", text, "https://a.example", "", "2026-03-03")
+    [document] = evidence.documents(store)
+    assert (document.title, document.source, document.retrieved) == ("Mine", "engines.txt", ""), "a user's stays so"
+
+
 # -- the file ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_library_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    old = schema.TABLES.replace(", retrieved TEXT NOT NULL DEFAULT ''", "")
+    assert old != schema.TABLES
+    path = tmp_path / "old.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as base:
+        base.executescript(old)
+        base.execute("INSERT INTO documents VALUES (7, 'Old', 'old.txt', '2020', 'x', '2020')")
+        base.execute("INSERT INTO passages VALUES (1, 7, 0, 'Old words.')")
+        base.execute(f"PRAGMA application_id = {schema.APPLICATION}")
+        base.execute("PRAGMA user_version = 1")
+        base.commit()
+    stores = [Store(path), Store(path)]
+    for store in stores:
+        [kept] = evidence.documents(store)
+        assert (kept.id, kept.title, kept.retrieved) == (7, "Old", "")
+        assert store.rows("PRAGMA user_version")[0][0] == schema.VERSION
+        store.close()
 
 
 def test_files_that_are_no_library_are_refused_and_left_alone(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from whetstone.episodes.embedding import Embedder
     from whetstone.episodes.model.writer import Writer
     from whetstone.episodes.store import Store
+    from whetstone.episodes.web_search import SearchEndpoint
 
 LIBRARY_HELP = "The file that keeps all episodes ($WHETSTONE_LIBRARY)."
 Library = Annotated[Path | None, typer.Option(help=LIBRARY_HELP, show_default="in your data folder")]
@@ -88,6 +89,19 @@ def page(
     evidence_from_library: Annotated[
         bool, typer.Option("--evidence-from-library", help="Also against other people's episodes in the library.")
     ] = False,
+    evidence_search: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Also against pages that a search finds: the words of the claims go to this address (SearXNG, or any "
+            "that answers JSON; {query} says where the words go).",
+            show_default=False,
+        ),
+    ] = None,
+    evidence_search_key_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the search's key; otherwise $WHETSTONE_SEARCH_KEY.", show_default=False),
+    ] = None,
     recogniser: Annotated[
         str, typer.Option(help="base, tiny.en, a Whisper folder, or an endpoint https://HOST/v1.")
     ] = "base",
@@ -103,7 +117,7 @@ def page(
     language: Annotated[str | None, typer.Option(help="Of the sound, as en.", show_default="found out")] = None,
     embeddings: Embeddings = None,
     embeddings_model: EmbeddingsName = None,
-    anew: Annotated[bool, typer.Option("--anew", help="Let the model read again, though it did before.")] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Let the model read, and the search look, again.")] = False,
     library: Library = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a page on standard output.")] = False,
 ) -> None:
@@ -114,6 +128,9 @@ def page(
     Example: `whet listen talk.vtt --with https://HOST/v1 --model NAME --out page`
 
     Example: `whet listen https://example.org/feed.xml --episode 2 --out page`
+
+    Example: `whet listen talk.vtt --with https://HOST/v1 --model NAME --evidence-search http://127.0.0.1:8888/search
+    --out page`
     """
     import json
 
@@ -127,6 +144,8 @@ def page(
             "--merge-name": (merge_name, merge_with, "--merge-with"),
             "--evidence": (evidence, model, "--with (a model finds the claims and reads the evidence)"),
             "--evidence-from-library": (evidence_from_library, model, "--with (a model finds the claims)"),
+            "--evidence-search": (evidence_search, model, "--with (a model finds the claims and reads the evidence)"),
+            "--evidence-search-key-file": (evidence_search_key_file, evidence_search, "--evidence-search"),
         }
     )
     from whetstone.episodes.heard import HearingSettings
@@ -146,6 +165,7 @@ def page(
         judged=judge,
         hearing=HearingSettings(recogniser, recogniser_name, second, speakers, language),
         evidence_from_library=evidence_from_library,
+        evidence_search=_search_endpoint(evidence_search, evidence_search_key_file),
         embedder=_embedder(embeddings, embeddings_model),
         anew=anew,
     )
@@ -182,6 +202,15 @@ def _writer(spec: str, name: str | None, key: Path | None, settings: Path | None
 
     remote = spec.startswith(("http://", "https://"))
     return Writer.open(Source(spec, name, key if remote else None, settings if remote else None), context)
+
+
+def _search_endpoint(address: str | None, key_file: Path | None) -> SearchEndpoint | None:
+    """Raises UsageError."""
+    if address is None:
+        return None
+    from whetstone.episodes.web_search import SearchEndpoint, SearchKey
+
+    return SearchEndpoint(address, SearchKey.found(key_file))
 
 
 def _embedder(address: str | None, name: str | None) -> Embedder | None:
@@ -306,7 +335,7 @@ def search(
 
 @app.command("list")
 def list_(library: Library = None, as_json: AsJson = False) -> None:
-    """List the episodes of the library, the newest first, and the documents that were added as evidence.
+    """List the episodes of the library, the newest first, and the documents that are evidence: added, or found.
 
     Example: `whet listen list`
     """
@@ -344,7 +373,9 @@ def list_(library: Library = None, as_json: AsJson = False) -> None:
         told_facts = ", ".join(fact for fact in facts if fact)
         print(printable(f"{each.id:>5}  {each.about.title} · {each.about.show} ({told_facts})"))
     for document in documents:
-        print(printable(f"evidence {document.id}  {document.title} ({document.source}, {document.published})"))
+        facts = [document.source, document.published, document.retrieved and f"found {document.retrieved}"]
+        told_facts = ", ".join(fact for fact in facts if fact)
+        print(printable(f"evidence {document.id}  {document.title} ({told_facts})"))
     if not episodes and not documents:
         print("the library is empty")
 

@@ -76,12 +76,15 @@ class Stance(StrEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """A passage that was found word for word in a source that the user added."""
+    """A passage of a source. `words`: the part of it that decides; `retrieved`: the day on which a search found it, ""
+    for what the user added."""
 
     text: str
     title: str
     source: str  # an address or a file's name
     published: str = ""
+    retrieved: str = ""
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,8 @@ class Counts:
 @dataclass(frozen=True)
 class Content:
     """All of a page but the transcript. `made_by`: the model's name, or "no model". `sponsored`: segments that look
-    like advertisements. `notes`: what a reader should know of how the page was made, a sentence each."""
+    like advertisements. `notes`: what a reader should know of how the page was made, a sentence each. `searched`: the
+    same of a search for evidence."""
 
     paragraph: tuple[Line, ...] = ()
     summary: tuple[Line, ...] = ()
@@ -128,3 +132,4 @@ class Content:
     made_by: str = "no model"
     sponsored: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    searched: tuple[str, ...] = ()

@@ -1,53 +1,48 @@
-"""Passages that a claim is held against: documents that the user added and, where wanted, other episodes of the library
-by other people. An episode is never evidence for itself, not even as a file that was added."""
+"""Passages that a claim is held against: documents that the user added and, where wanted, pages that a search found for
+it and other episodes of the library by other people. An episode is never evidence for itself, not even as a file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 from whetstone.episodes.model.factcheck import Passage
-from whetstone.episodes.normal import tokens
+from whetstone.episodes.own_words import OwnWords
 from whetstone.episodes.page.clock import clock
-from whetstone.episodes.search import Hit, Search
+from whetstone.episodes.search import Found, Hit, Search
 from whetstone.episodes.store import Episode, Store
-from whetstone.episodes.transcript import Transcript
 
-RUN = 12  # tokens in a row that two texts share only where one has them from the other
-COPIED = 0.5  # share of a passage's runs that the episode has, above which it is a piece of the episode
 AROUND = 2  # segments before and after a hit that make its passage
 LOOKED_AT = 40  # hits in other episodes
 _NOBODY = re.compile(r"(?:speaker|voice|person) ?\w{0,3}", re.IGNORECASE)  # how programs call voices
 
 
 class EvidenceFinder:
-    """Finds passages for claims of one episode. `from_library`: in other episodes too."""
+    """Finds passages for claims of one episode. `from_library`: in other episodes too. `found`: the documents that a
+    search found, by the claim's text."""
 
-    def __init__(self, search: Search, episode: Episode, transcript: Transcript, from_library: bool = False) -> None:
-        self._search, self._episode = search, episode
-        self._runs = frozenset(_runs(" ".join(word.text for word in transcript.words)))
+    def __init__(
+        self,
+        search: Search,
+        episode: Episode,
+        own: OwnWords,
+        from_library: bool = False,
+        found: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        self._search, self._own, self._found = search, own, found or {}
         self._others = _by_others(search.store, episode) if from_library else frozenset()
 
     def find(self, text: str, most: int) -> Sequence[Passage]:
-        """The passages nearest to a claim, the best first, at most so many of each kind."""
-        found = [
-            Passage(each.text, each.title, each.source, each.published) for each in self._search.evidence(text, most)
-        ]
+        """The passages nearest to a claim, at most so many of each kind: the best of every kind first."""
+        added = map(_stored, self._search.evidence(text, most))
+        on_the_web = map(_stored, self._search.evidence(text, most, self._found.get(text, ())))
+        spoken: list[Passage] = []
         if self._others:
             hits = [hit for hit in self._search.find(text, limit=LOOKED_AT) if hit.episode in self._others]
-            found += [_said(self._search.store, hit) for hit in hits[:most]]
-        return [passage for passage in found if not self._is_own(passage.text)]
-
-    def _is_own(self, text: str) -> bool:
-        """Whether a passage is the episode's own words: a copy of its transcript, or a page that repeats it."""
-        runs = list(_runs(text))
-        return bool(runs) and sum(run in self._runs for run in runs) >= COPIED * len(runs)
-
-
-def _runs(text: str) -> Iterator[tuple[str, ...]]:
-    found = tokens(text)
-    for at in range(len(found) - RUN + 1):
-        yield found[at : at + RUN]
+            spoken = [_said(self._search.store, hit) for hit in hits[:most]]
+        ranked = [passage for rank in zip_longest(added, on_the_web, spoken) for passage in rank if passage is not None]
+        return [passage for passage in dict.fromkeys(ranked) if not self._own.has(passage.text)]
 
 
 def _people(store: Store, episode: Episode) -> frozenset[str]:
@@ -65,6 +60,10 @@ def _by_others(store: Store, episode: Episode) -> frozenset[int]:
         return frozenset()
     others = (each for each in store.episodes() if each.words and each.id != episode.id)
     return frozenset(each.id for each in others if (people := _people(store, each)) and not people & own)
+
+
+def _stored(found: Found) -> Passage:
+    return Passage(found.text, found.title, found.source, found.published, found.retrieved)
 
 
 def _said(store: Store, hit: Hit) -> Passage:

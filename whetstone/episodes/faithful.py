@@ -119,6 +119,8 @@ def missing_name(text: str, evidence: str, gate: Gate) -> str:
         found = tokens(word)
         if not found or not capital(word) or common(found[0]):
             continue
+        if starts(words, index) and quantities(word):  # "Half of them": held against the numbers
+            continue
         wanted = {bare(token) for token in found if not common(token) and any(c.isalpha() for c in token)}
         if wanted <= have or not _is_name(words, index, gate, doubt=headline or starts(words, index)):
             continue

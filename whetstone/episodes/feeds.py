@@ -313,7 +313,7 @@ def _prose(text: str) -> str:
     if "<" in text or "&" in text:
         parts = [
             content if kind == "text" else "\n\n" if content in ("p", "div", "br", "li", "ul", "h1", "h2", "h3") else ""
-            for kind, content in markup.scan(text, "a description")
+            for kind, content, _ in markup.scan(text, "a description")
         ]
         text = unescaped("".join(parts))
     paragraphs = (" ".join(part.split()) for part in re.split(r"\n\s*\n", cleaned(text)))

@@ -9,10 +9,12 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -34,23 +36,45 @@ class Fetched:
     media_type: str
 
 
+class Answered(WorkFailed):
+    """A server answered, with something else than what was asked for. `wait`: seconds that it asks to be left alone."""
+
+    def __init__(self, address: str, status: int, wait: str = "") -> None:
+        super().__init__(f"{address} answered {status}")
+        self.status = status
+        self.wait = float(wait) if wait.isascii() and wait.isdecimal() else 0.0
+
+
 def is_address(text: str) -> bool:
     """Whether a text is an address that can be fetched, and not a file's name."""
     return text.lower().startswith(("http://", "https://"))
 
 
-def fetch(address: str, *, may_be_private: bool = True, largest: int = LARGEST, seconds: float = SECONDS) -> Fetched:
+def fetch(
+    address: str,
+    *,
+    may_be_private: bool | str = True,
+    largest: int = LARGEST,
+    seconds: float = SECONDS,
+    headers: Mapping[str, str] | None = None,
+) -> Fetched:
     """The content of an address.
 
     may_be_private: whether it may lie on this machine or in its own network; so may an address that the user named, and
-    one that a document from there names, but a feed from elsewhere must not make this machine ask its neighbours. An
-    address outside never sends on to one inside. Names are looked up once more for the connection itself, so this does
-    not hold against a name server that answers differently each time.
+    one that a document from there names, but a feed from elsewhere must not make this machine ask its neighbours. A
+    host's name: that one may, and no other. An address outside never sends on to one inside, and a name that leads
+    inside when it is connected to, though it did not when it was looked up, is not asked either (a proxy of the user's
+    looks names up itself).
 
-    Raises UsageError for what is no address, WorkFailed where nothing useful comes in time.
+    headers: sent to the server that is named, never to one that it sends on to.
+
+    Raises UsageError for what is no address, Answered for another status than 200, WorkFailed where nothing useful
+    comes in time.
     """
     content = bytearray()
-    address, media_type = asyncio.run(_followed(address, may_be_private, largest, seconds, content.extend))
+    address, media_type = asyncio.run(
+        _followed(address, may_be_private, largest, seconds, content.extend, headers or {})
+    )
     return Fetched(bytes(content), address, media_type)
 
 
@@ -73,40 +97,53 @@ def download(address: str, target: Path, *, may_be_private: bool, largest: int, 
 
 
 async def _followed(
-    address: str, may_be_private: bool, largest: int, seconds: float, write: Callable[[bytes], object]
+    address: str,
+    may_be_private: bool | str,
+    largest: int,
+    seconds: float,
+    write: Callable[[bytes], object],
+    headers: Mapping[str, str] = {},
 ) -> tuple[str, str]:
     """Where what was written came from in the end, and its media type."""
+    first = _origin(_checked(address))
     try:
         async with asyncio.timeout(seconds):  # also against a server that sends a byte now and then
             for _ in range(MOST_REDIRECTS + 1):
                 url = _checked(address)
                 private = is_private(address)
-                if private and not may_be_private:
+                allowed = url.host == may_be_private if isinstance(may_be_private, str) else may_be_private
+                if private and not allowed:
                     raise WorkFailed(
                         f"{_shown(address)} lies in a private network and somebody else named it: not fetched"
                     )
-                found = await _asked(url, largest, write)
+                found = await _asked(url, largest, write, headers if _origin(url) == first else {}, private)
                 if isinstance(found, tuple):
                     return found
-                address, may_be_private = found, private
+                address, may_be_private = found, private and may_be_private
     except TimeoutError:
         raise WorkFailed(f"{_shown(address)} took longer than {seconds:.3g} s") from None
     raise WorkFailed(f"{_shown(address)} only sends on, {MOST_REDIRECTS} times in a row")
 
 
-async def _asked(url: httpx.URL, largest: int, write: Callable[[bytes], object]) -> tuple[str, str] | str:
+async def _asked(
+    url: httpx.URL, largest: int, write: Callable[[bytes], object], headers: Mapping[str, str], private: bool
+) -> tuple[str, str] | str:
     """The address and the media type of what came and was written, or the address to ask instead."""
     shown = _shown(str(url))
-    headers = {"user-agent": "whetstone", "accept": "*/*", "accept-encoding": "gzip, deflate"}
+    told = {"user-agent": "whetstone", "accept": "*/*", "accept-encoding": "gzip, deflate", **headers}
+    extensions = {} if private or _by_proxy(url) else {"trace": _stay_outside}
     try:
         async with (
             httpx.AsyncClient(timeout=20.0, follow_redirects=False, trust_env=not is_loopback(str(url))) as http,
-            http.stream("GET", url, headers=headers) as response,
+            http.stream("GET", url, headers=told, extensions=extensions) as response,
         ):
             if response.is_redirect:
                 return str(url.join(response.headers.get("location", "")))
             if response.status_code != 200:
-                raise WorkFailed(f"{shown} answered {response.status_code}")
+                raise Answered(shown, response.status_code, response.headers.get("retry-after", ""))
+            if "," in response.headers.get("content-encoding", ""):
+                # each layer may unpack to a thousand times its size, before anything can be counted
+                raise WorkFailed(f"{shown} is packed more than once: not read")
             length = 0
             async for chunk in response.aiter_bytes():  # counted after decompression
                 length += len(chunk)
@@ -121,6 +158,24 @@ async def _asked(url: httpx.URL, largest: int, write: Callable[[bytes], object])
         raise WorkFailed(f"{shown} did not answer in time") from None
     except httpx.HTTPError as error:
         raise WorkFailed(f"{shown} cannot be fetched: {str(error) or type(error).__name__}") from None
+
+
+async def _stay_outside(event: str, info: Mapping[str, Any]) -> None:
+    """Looks at where a connection leads before anything is sent over it: raises WorkFailed for a private network."""
+    if event == "connection.connect_tcp.complete":
+        host = str(info["return_value"].get_extra_info("server_addr")[0])
+        if not ipaddress.ip_address(host.split("%")[0]).is_global:
+            raise WorkFailed("a name that somebody else gave leads to a private network: not fetched")
+
+
+def _by_proxy(url: httpx.URL) -> bool:
+    """Whether the user has a proxy for an address, which may well be in a private network itself."""
+    proxies = urllib.request.getproxies()
+    return bool({url.scheme, "all"} & proxies.keys()) and not urllib.request.proxy_bypass(url.host)
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def _checked(address: str) -> httpx.URL:

@@ -6,9 +6,10 @@ again. Every stage's result lies in the library's file; an interruption costs th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from whetstone.episodes import kept
 from whetstone.episodes.content import About, Badge, Chapter, Content, Quote
 from whetstone.episodes.embedding import Embedder
 from whetstone.episodes.evidence_found import EvidenceFinder
+from whetstone.episodes.evidence_web import Gathered, Gatherer, forget_unused
 from whetstone.episodes.extract import content_without_model
 from whetstone.episodes.gate import Gate
 from whetstone.episodes.heard import Hearing, HearingSettings
 from whetstone.episodes.library.stored import keep
+from whetstone.episodes.model.claims import to_check
 from whetstone.episodes.model.factcheck import check_claims, fewer
 from whetstone.episodes.model.reading import read
 from whetstone.episodes.model.writer import Writer
+from whetstone.episodes.own_words import OwnWords
 from whetstone.episodes.page import write_page
 from whetstone.episodes.page.clock import clock
 from whetstone.episodes.page.exports import renamed
@@ -33,6 +37,7 @@ from whetstone.episodes.sounds import sound_here, sound_of
 from whetstone.episodes.store import Episode, Store, stages, vectors
 from whetstone.episodes.store.packing import fingerprint
 from whetstone.episodes.transcript import Origin, Transcript
+from whetstone.episodes.web_search import SearchEndpoint
 from whetstone.errors import UsageError
 from whetstone.runs.progress import Progress, Stage
 
@@ -50,6 +55,7 @@ class Settings:
     judged: bool = True
     hearing: HearingSettings = field(default_factory=HearingSettings)
     evidence_from_library: bool = False
+    evidence_search: SearchEndpoint | None = None
     embedder: Embedder | None = None  # None: the floor
     anew: bool = False
 
@@ -200,17 +206,39 @@ class Listening:
             stages.forget(self.store, number, "read")  # what was answered is kept; the rest is asked for the next time
             self.progress.message(f"{found['unheard']} parts got no answer: the same command asks for them again")
         claims = [(text, _quote(said)) for text, said in found["claims"]]
-        checked = self._checked(known, heard, claims)
-        return replace(kept.content(found["content"]), claims=tuple(checked)), found["refused"]
+        content = kept.content(found["content"])
+        return self._checked(known, heard, content, claims), found["refused"]
 
-    def _checked(self, known: Episode, heard: Transcript, claims: Sequence[tuple[str, Quote]]) -> list[Any]:
-        """Against the documents that the user added. What a model said of a claim is kept by what it was asked."""
+    def _checked(
+        self, known: Episode, heard: Transcript, content: Content, claims: Sequence[tuple[str, Quote]]
+    ) -> Content:
+        """The content with its claims, held against the evidence that the user added or had searched. What a model said
+        of a claim is kept by what it was asked."""
+        if not claims:
+            return content
         writer = self.settings.reducer or self.settings.mapper
         self._remember(known.id)
-        finder = EvidenceFinder(self.search, known, heard, self.settings.evidence_from_library)
+        own, dismissed = OwnWords(heard), frozenset(self.store.dismissed(known.id))
+        gathered = self._gathered(known, own, to_check(claims, dismissed))
+        finder = EvidenceFinder(self.search, known, own, self.settings.evidence_from_library, gathered.documents)
         with _Stages(self.progress) as shown:
-            checked = check_claims(claims, writer, finder.find, frozenset(self.store.dismissed(known.id)), shown.told)
-        return fewer(checked, MOST_OPEN)
+            checked = check_claims(claims, writer, finder.find, dismissed, shown.told, own.quoted)
+        return replace(content, claims=tuple(fewer(checked, MOST_OPEN)), searched=gathered.notes)
+
+    def _gathered(self, known: Episode, own: OwnWords, claims: Mapping[str, str]) -> Gathered:
+        """The pages that the user's search finds for claims; none where the user named no search."""
+        if self.settings.evidence_search is None or not claims:
+            return Gathered({})
+        gatherer = Gatherer(self.store, self.settings.evidence_search, known, own, self.settings.anew)
+        with _Stages(self.progress) as shown:
+            gathered = gatherer.gather(claims, partial(shown.told, "search for claims"))
+        if gatherer.problem:
+            self.progress.message(f"the search for evidence: {gatherer.problem}")
+        if self.settings.anew:
+            forget_unused(self.store)
+        for document in {number for each in gathered.documents.values() for number in each}:
+            vectors.index_document(self.store, self.search.embedder, document)
+        return gathered
 
     def _remember(self, number: int) -> None:
         """What the models answer from now on is kept with the episode."""

@@ -110,15 +110,25 @@ def date_words(text: str) -> set[str]:
 
 def quantities(text: str) -> list[Quantity]:
     """The numbers in a text. "one" alone, "a second" and "first" are read as words, not as numbers."""
+    return [quantity for quantity, _, _ in placed(text)]
+
+
+def placed(text: str) -> list[tuple[Quantity, int, int]]:
+    """`quantities`, each with the token that it begins with and the one after its last."""
     found = []
     line = tokens(text)
     at = 0
     while at < len(line):
         quantity, end = _read(line, at)
         if quantity:
-            found.append(quantity)
+            found.append((quantity, at, end))
         at = max(end, at + 1)
     return found
+
+
+def is_unit(token: str) -> bool:
+    """Whether a token in normal form is a unit, or a symbol of one."""
+    return token in _UNIT
 
 
 def _read(line: Sequence[str], at: int) -> tuple[Quantity | None, int]:

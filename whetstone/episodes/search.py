@@ -91,7 +91,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Found:
-    """A passage of a document that the user added as evidence."""
+    """A passage of a document of evidence; `retrieved`: when a search found it, "" for what the user added."""
 
     passage: int
     document: int
@@ -100,6 +100,7 @@ class Found:
     published: str
     text: str
     score: float
+    retrieved: str = ""
 
 
 @dataclass
@@ -253,29 +254,38 @@ class Search:
 
     # -- evidence -------------------------------------------------------------------------------------------------
 
-    def evidence(self, text: str, limit: int = 8) -> list[Found]:
-        """The passages of the user's documents that have most to do with a text, the best first."""
+    def evidence(self, text: str, limit: int = 8, documents: Sequence[int] | None = None) -> list[Found]:
+        """The passages that have most to do with a text, the best first: of the documents with these numbers; None: of
+        those that the user added."""
         query = queries.parsed(text)
-        if not query.terms:
+        if documents is None:
+            documents = [row[0] for row in self.store.rows("SELECT id FROM documents WHERE retrieved = ''")]
+        if not query.terms or not documents:
             return []
+        numbers = ",".join(str(int(each)) for each in documents)
         rows = self.store.rows(
-            "SELECT rowid FROM evidence WHERE evidence MATCH ? ORDER BY rank LIMIT ?", (query.any(), EACH)
+            f"""SELECT rowid FROM evidence WHERE evidence MATCH ?
+            AND rowid IN (SELECT id FROM passages WHERE document IN ({numbers})) ORDER BY rank LIMIT ?""",
+            (query.any(), EACH),
         )
-        nearest = self._evidence.nearest(self.embedder.embed([query.text])[0], EACH)
+        nearest = self._evidence.nearest(self.embedder.embed([query.text])[0], EACH, documents)
         nearest = [near for near in nearest if near.cosine >= self.embedder.least]
         scored = fused([("words", [row[0] for row in rows]), ("meaning", [near.first for near in nearest])])
         best = sorted(scored, key=lambda id: (-scored[id].score, id))[:limit]
         found = self.store.rows(
-            f"""SELECT p.id, p.document, d.title, d.source, d.published, p.text FROM passages p
+            f"""SELECT p.id, p.document, d.title, d.source, d.published, p.text, d.retrieved FROM passages p
             JOIN documents d ON d.id = p.document WHERE p.id IN ({",".join("?" * len(best))})""",
             best,
         )
         by_id = {row["id"]: row for row in found}
         return [
-            Found(id, row["document"], row["title"], row["source"], row["published"], row["text"], scored[id].score)
+            Found(
+                id, row["document"], row["title"], row["source"], row["published"], row["text"], scored[id].score,
+                row["retrieved"],
+            )
             for id in best
             if (row := by_id.get(id)) is not None
-        ]
+        ]  # fmt: skip
 
 
 def _rows_of(near: vectors.Near) -> range:

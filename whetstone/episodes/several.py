@@ -10,6 +10,7 @@ from pathlib import Path
 
 from whetstone.episodes import evidence_files, ingest
 from whetstone.episodes.content import About
+from whetstone.episodes.evidence_web import forget_unused
 from whetstone.episodes.fetching import is_address
 from whetstone.episodes.listening import Listening, Made, Settings
 from whetstone.episodes.page.folder import require_place
@@ -147,6 +148,7 @@ def removed(store: Store, episodes: Sequence[int], documents: Sequence[int]) -> 
             store.remove_episode(each.id)
         for number in dict.fromkeys(documents):
             evidence.remove(store, number)
+        forget_unused(store)
     left = {each.about.audio for each in store.episodes()}
     for each, sound in fetched:
         if sound is not None and each.about.audio not in left:

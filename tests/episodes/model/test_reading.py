@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,11 @@ from tests.episodes.model.scripted import Scripted, served
 from tests.tiny import tiny_folder
 from whetstone.engine.backends import Source
 from whetstone.episodes import kept
-from whetstone.episodes.content import About, Stance
+from whetstone.episodes.content import About, Claim, Quote, Stance
 from whetstone.episodes.faithful import check_lines
 from whetstone.episodes.gate import Accepted, Gate
-from whetstone.episodes.model.factcheck import Passage, check_claims, checkable
+from whetstone.episodes.model.claims import checkable
+from whetstone.episodes.model.factcheck import Passage, check_claims
 from whetstone.episodes.model.judging import standing
 from whetstone.episodes.model.reading import Reading, read
 from whetstone.episodes.model.writer import Writer
@@ -143,6 +145,45 @@ def test_claims_are_checked_against_evidence_only(model: Scripted, writer: Write
         assert bool(claim.evidence) == (stance is not Stance.NOT_ENOUGH)
     dismissed = check_claims([(text, said)], writer, None, frozenset({claim.id}))[0]
     assert dismissed.dismissed
+
+
+STREAM = "The stream in Skerra Sound runs at 3.6 metres per second."
+
+
+def _checked(writer: Writer, texts: list[str], **more: Any) -> Claim:
+    passages = [Passage(text, f"Source {number}", f"{number}.txt") for number, text in enumerate(texts)]
+    return check_claims([(STREAM, Quote(0, 1, "Ann"))], writer, lambda claim, most: passages, **more)[0]
+
+
+def test_the_sentences_that_decide_are_told(writer: Writer) -> None:
+    deciding = "In Skerra Sound the stream runs at 3.6 metres per second."
+    claim = _checked(writer, [f"The sea is cold. {deciding} Boats wait for it."])
+    assert claim.stance is Stance.SUPPORTED and [each.words for each in claim.evidence] == [deciding]
+    assert claim.evidence[0].words in claim.evidence[0].text
+    assert _checked(writer, [deciding], own=lambda text: text == deciding).stance is Stance.NOT_ENOUGH, "its own words"
+
+
+def test_two_looks_at_two_sources_show_both(model: Scripted, writer: Writer) -> None:
+    honest = model.answer
+
+    def first(messages: list, schema: dict) -> dict:  # type: ignore[type-arg]
+        passage = messages[-1]["content"].split("<<<TRANSCRIPT\n", 1)[1].split("\n\n")[0]
+        return (
+            {"stance": "supported", "words": passage} if "stance" in schema["properties"] else honest(messages, schema)
+        )
+
+    model.answer = first  # type: ignore[method-assign]
+    texts = [f"{STREAM} So the pilots say.", f"Charts agree. {STREAM}"]
+    claim = _checked(writer, texts)
+    assert claim.stance is Stance.SUPPORTED and [each.text for each in claim.evidence] == texts
+    claim = _checked(writer, [texts[0], "The stream in Skerra Sound runs at 2.1 metres per second."])
+    assert claim.stance is Stance.NOT_ENOUGH, "both looks have to show words that carry it"
+
+
+def test_more_passages_than_the_model_takes_are_looked_at_as_far_as_they_go(writer: Writer) -> None:
+    claim = _checked(writer, [STREAM, *("The sea is cold and deep in winter. " * 30 for _ in range(40))])
+    assert claim.stance is Stance.SUPPORTED and not writer.failures
+    assert _checked(writer, ["The sea is cold and deep in winter. " * 600, STREAM]).stance is Stance.SUPPORTED
 
 
 def test_a_judge_that_invents_its_evidence_is_not_believed(model: Scripted, writer: Writer) -> None:

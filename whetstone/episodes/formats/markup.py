@@ -25,21 +25,22 @@ _RAW = {tag: re.compile(f"</{tag}", re.IGNORECASE) for tag in ("script", "style"
 MOST_TAGS = 2_000_000
 
 
-def scan(text: str, what: str) -> Iterator[tuple[str, str]]:
-    """("text", characters), ("open", name) and ("close", name) in the order of the page; names in lower case.
+def scan(text: str, what: str) -> Iterator[tuple[str, str, str]]:
+    """("text", characters, ""), ("open", name, its attributes as they stand there) and ("close", name, "") in the order
+    of the page; names in lower case.
 
-    Comments, declarations and attributes are left out; so is what stands inside script and style. Raises UsageError
-    beyond two million tags.
+    Comments and declarations are left out; so is what stands inside script and style. Raises UsageError beyond two
+    million tags.
     """
     at = count = 0
     close = -1
     while at < len(text):
         begin = text.find("<", at)
         if begin < 0:
-            yield "text", text[at:]
+            yield "text", text[at:], ""
             return
         if begin > at:
-            yield "text", text[at:begin]
+            yield "text", text[at:begin], ""
         if text.startswith("<!--", begin):
             ending = text.find("-->", begin + 4)
             at = len(text) if ending < 0 else ending + 3
@@ -47,7 +48,7 @@ def scan(text: str, what: str) -> Iterator[tuple[str, str]]:
         if close < begin:  # else the ">" that was found for an earlier "<" is still the next one
             close = text.find(">", begin)
         if close < 0:
-            yield "text", text[begin:]
+            yield "text", text[begin:], ""
             return
         count += 1
         if count > MOST_TAGS:
@@ -57,26 +58,26 @@ def scan(text: str, what: str) -> Iterator[tuple[str, str]]:
             if text[begin + 1] in "!?":
                 at = close + 1
             else:  # "a < b"
-                yield "text", "<"
+                yield "text", "<", ""
                 at = begin + 1
             continue
         tag = found[0].lower()
         at = close + 1
         if tag.startswith("/"):
-            yield "close", tag[1:]
+            yield "close", tag[1:], ""
             continue
-        yield "open", tag
+        yield "open", tag, text[found.end() : close]
         if tag in _RAW:
             end = _RAW[tag].search(text, at)
             if tag in ("title", "textarea"):
-                yield "text", text[at : end.start() if end else len(text)]
+                yield "text", text[at : end.start() if end else len(text)], ""
             at = end.start() if end else len(text)
 
 
 def read(text: str, what: str) -> Reading:
     """The words of an HTML transcript. Raises UsageError where there are none."""
     page = _Page()
-    for kind, content in scan(text, what):
+    for kind, content, _ in scan(text, what):
         page.take(kind, content)
     page.end_paragraph()
     cited = [each for each in page.paragraphs if each.speaker or each.start is not None]

@@ -2,56 +2,39 @@
 
 No evidence means "not enough evidence", never "false". An episode is no evidence for itself, nor for what the same
 people say elsewhere: whoever builds the index of passages leaves those out. A verdict needs two looks that agree and
-words that stand in a passage; "supported" also that the passage has the claim's numbers, dates and names.
+words that stand in a passage and can carry it (`deciding`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from whetstone.episodes.content import Claim, Evidence, Line, Quote, Stance
-from whetstone.episodes.faithful import check_lines
-from whetstone.episodes.model.judging import stances
+from whetstone.episodes.content import Claim, Evidence, Quote, Stance
+from whetstone.episodes.model.claims import alone, checkable, claim_id, to_check
+from whetstone.episodes.model.deciding import ground, objection
+from whetstone.episodes.model.judging import Judged, stances
+from whetstone.episodes.model.shapes import STANCE_ROOM
 from whetstone.episodes.model.writer import Writer
-from whetstone.episodes.normal import tokens
-from whetstone.episodes.transcript import Origin, Segment, Timing, Transcript, Word
 
-PASSAGES = 8  # looked at for each claim
-_OPINION = re.compile(
-    r"\b(i (?:think|feel|believe|guess|hope|love|like|wish)|in my (?:opinion|view)|should|maybe|perhaps|might|probably|"
-    r"imagine|suppose|if (?:i|we|you)|would be|best|worst|beautiful|funny)\b",
-    re.IGNORECASE,
-)
+PASSAGES = 8  # of each kind looked at for each claim
+OVERHEAD = 400  # tokens of the instructions around a claim and its passages
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of evidence: some sentences of a source, with its title, where it is, and its date as ISO text."""
+    """A piece of evidence: some sentences of a source, with its title, where it is, its date as ISO text, and the day
+    on which a search found it ("" for what the user added)."""
 
     text: str
     title: str
     source: str
     published: str = ""
+    retrieved: str = ""
 
 
 Told = Callable[[str, int, int], None]  # stage, done, wanted
 Find = Callable[[str, int], Sequence[Passage]]  # a claim, how many passages
-
-
-def checkable(text: str) -> bool:
-    """Whether a claim states something that a source could settle: no opinion, hypothesis or wish, and something
-    definite in it, a number or a name."""
-    words = text.split()
-    definite = any(any(c.isdigit() for c in word) for word in words) or any(word[0].isupper() for word in words[1:])
-    return not _OPINION.search(text) and definite and len(words) >= 4 and not text.rstrip().endswith("?")
-
-
-def claim_id(text: str) -> str:
-    """What a dismissal is remembered by: the same words, the same claim."""
-    return hashlib.sha256(" ".join(tokens(text)).encode()).hexdigest()[:16]
 
 
 def check_claims(
@@ -60,32 +43,30 @@ def check_claims(
     find: Find | None,
     dismissed: frozenset[str] = frozenset(),
     told: Told = lambda stage, done, wanted: None,
+    own: Callable[[str], bool] = lambda text: False,
 ) -> list[Claim]:
     """Every claim with its stance, at most once each. Without evidence or without a model it is "not enough
-    evidence". `told` is told of a model's answers."""
+    evidence". `told` is told of a model's answers; `own`: whether a text has the episode's own words in it."""
     unique: dict[str, tuple[str, Quote]] = {}
     for text, said in claims:
         unique.setdefault(claim_id(text), (text, said))
-    todo = [(name, *each) for name, each in unique.items() if checkable(each[0]) and name not in dismissed]
-    passages = [list(find(text, PASSAGES)) if find else [] for _, text, _ in todo]
+    todo = to_check(claims, dismissed)
+    passages = [list(find(text, PASSAGES)) if find else [] for text in todo.values()]
     judged: dict[str, Claim] = {}
     if writer is not None and any(passages):
+        stated = [alone(text, unique[name][1].speaker) for name, text in todo.items()]
+        passages = [_fitting(writer, claim, found) for claim, found in zip(stated, passages, strict=True)]
         texts = [[passage.text for passage in found] for found in passages]
 
         def shown(done: int, wanted: int) -> None:
             told("check claims (looks)", done, wanted)
 
-        looks = stances(writer, [text for _, text, _ in todo], texts, shown)
-        for (name, text, said), look, found in zip(todo, looks, passages, strict=True):
-            if look.passage is None:
-                continue
-            passage = found[look.passage]
-            stance = look.stance
-            if stance is Stance.SUPPORTED and not _has_facts(passage.text, text):
-                stance = Stance.NOT_ENOUGH
-            if stance is not Stance.NOT_ENOUGH:
-                evidence = Evidence(passage.text, passage.title, passage.source, passage.published)
-                judged[name] = Claim(name, text, said, stance, (evidence,))
+        looks = stances(writer, stated, texts, shown)
+        for name, claim, look, found in zip(todo, stated, looks, passages, strict=True):
+            text, said = unique[name]
+            evidence = _evidence(look, claim, said.speaker, found, own)
+            if evidence:
+                judged[name] = Claim(name, text, said, look.stance, evidence)
     result = []
     for name, (text, said) in unique.items():
         plain = Claim(
@@ -112,8 +93,30 @@ def fewer(claims: Sequence[Claim], most_open: int) -> list[Claim]:
     return [claim for claim in claims if claim.evidence or claim.dismissed or claim.id in kept]
 
 
-def _has_facts(passage: str, claim: str) -> bool:
-    """Whether the claim's numbers, dates and names are in the passage: the veto that summary lines pass too."""
-    words = tuple(Word(text) for text in passage.split())
-    alone = Transcript(words, (Segment(0, 0, len(words)),), Timing.NONE, Origin.PUBLISHER)
-    return not check_lines([Line(claim, (0,))], alone)[1]
+def _fitting(writer: Writer, claim: str, passages: Sequence[Passage]) -> list[Passage]:
+    """The passages, the first before the others, that the model can take at once."""
+    room = writer.context - STANCE_ROOM - OVERHEAD - writer.count(claim)
+    kept = []
+    for passage in passages:
+        size = writer.count(passage.text) + 2
+        if size <= room:
+            kept.append(passage)
+            room -= size
+    return kept
+
+
+def _evidence(
+    look: Judged, text: str, speaker: str, passages: Sequence[Passage], own: Callable[[str], bool]
+) -> tuple[Evidence, ...]:
+    """The passages that carry a verdict; none where the words of either look do not."""
+    found: dict[int, Evidence] = {}
+    for place, words in look.shown:
+        passage = passages[place]
+        there = ground(passage.text, passage.title, words)
+        if there is None or own(there.text) or objection(look.stance, text, there, speaker):
+            return ()
+        found.setdefault(
+            place,
+            Evidence(passage.text, passage.title, passage.source, passage.published, passage.retrieved, there.text),
+        )
+    return tuple(found.values())

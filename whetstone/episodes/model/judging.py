@@ -28,11 +28,10 @@ SHORTEST_EVIDENCE = 3  # tokens; fewer would be found anywhere
 
 @dataclass(frozen=True)
 class Judged:
-    """What both looks agree on: the stance and the words of a passage that show it, and which passage that is."""
+    """What both looks agree on: the stance, and for each look the passage and the words in it that show it."""
 
     stance: Stance
-    words: str = ""
-    passage: int | None = None
+    shown: tuple[tuple[int, str], ...] = ()
 
 
 def supported(
@@ -94,8 +93,11 @@ def _agreed(looks: Sequence[Written], passages: Sequence[str]) -> Judged:
     said = [look.value["stance"] if look.value is not None else None for look in looks]
     if said[0] not in (Stance.SUPPORTED.value, Stance.CONTRADICTED.value) or said[0] != said[1]:
         return nothing
-    assert looks[0].value is not None and looks[1].value is not None
-    places = [standing(str(look.value["words"]), passages) for look in looks if look.value is not None]
-    if None in places:
-        return nothing
-    return Judged(Stance(said[0]), str(looks[0].value["words"]), places[0])
+    shown = []
+    for look in looks:
+        words = str(look.value["words"]) if look.value is not None else ""
+        place = standing(words, passages)
+        if place is None:
+            return nothing
+        shown.append((place, words))
+    return Judged(Stance(said[0]), tuple(shown))

@@ -100,8 +100,8 @@ STANCE = _object(
 STANCE_ROOM = 240
 STANCE_TASK = (
     "Does the evidence support or contradict the claim? Give `stance`, and in `words` the passage of the evidence that "
-    'decides it, copied word for word. Unless the evidence speaks of the very same thing it is "not enough evidence". '
-    "The claim: "
+    'decides it, copied word for word. Unless the evidence speaks of the very same thing it is "not enough evidence", '
+    "and also where it only tells of somebody's opinion, plan or mistake. The claim: "
 )
 
 

@@ -97,7 +97,8 @@ def markdown(about: About, transcript: Transcript, content: Content, called: Map
         for answered in content.answered:
             parts += [f"### {text(answered.question)}", _quote(answered.answer, transcript, called)]
     if content.claims:
-        parts += ["## Claims", *(_claim(claim, transcript, called) for claim in content.claims if not claim.dismissed)]
+        parts += ["## Claims", *map(text, content.searched)]
+        parts += [*(_claim(claim, transcript, called) for claim in content.claims if not claim.dismissed)]
     parts += ["## Transcript", *_transcript(transcript, content, called)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -150,7 +151,8 @@ def _claim(claim: Claim, transcript: Transcript, called: Mapping[str, str]) -> s
     parts = [f"### {text(claim.text)}", f"Verdict: {claim.stance}", _quote(claim.said, transcript, called)]
     for each in claim.evidence:
         link = web_link(each.source)
-        where = ", ".join(part for part in (text(each.title), text(each.published[:10])) if part)
+        found = f"found by search on {text(each.retrieved)}" if each.retrieved else ""
+        where = ", ".join(part for part in (text(each.title), text(each.published[:10]), found) if part)
         source = f"<{link}>" if link else text(each.source)
         parts.append(f"Evidence: “{text(each.text)}” — {where} {source}")
     return "\n\n".join(parts)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from whetstone.episodes.content import About, Badge, Claim, Content, Evidence, Line, Quote, Stance
 from whetstone.episodes.first_person import speaker_of
@@ -146,6 +147,7 @@ def _index(about: About, transcript: Transcript, content: Content, names: Mappin
             }
             for answered in content.answered
         ],
+        searched=content.searched,
         claims=[claim for claim in claims if not claim["dismissed"]],
         dismissed=[claim for claim in claims if claim["dismissed"]],
         chapters=[{"title": chapter.title, "link": point.segment(chapter.segment)} for chapter in content.chapters],
@@ -223,7 +225,23 @@ def _evidence(evidence: Evidence, about: About) -> dict[str, Any]:
             age = "newer than the episode"
         elif int(own[:4]) - int(day[:4]) >= 2:
             age = "years older than the episode"
-    return {"text": evidence.text, "title": evidence.title, "source": evidence.source, "day": day, "age": age}
+    link = web_link(evidence.source)
+    return {
+        "parts": _decisive(evidence),
+        "title": evidence.title,
+        "source": evidence.source,
+        "link": link,
+        "host": urlsplit(link).hostname if link else None,
+        "day": day,
+        "age": age,
+        "retrieved": evidence.retrieved,
+    }
+
+
+def _decisive(evidence: Evidence) -> tuple[str, str, str]:
+    """The passage before the words that decide, these, and after them."""
+    before, words, after = evidence.text.partition(evidence.words) if evidence.words else (evidence.text, "", "")
+    return before, words, after
 
 
 def _coverage(content: Content) -> str:

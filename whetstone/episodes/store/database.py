@@ -134,6 +134,7 @@ class Database:
     def _prepare(self) -> None:
         connection = self._connection()
         if not self._is_new(connection):
+            self._bring_up_to_date(connection)
             return
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
@@ -144,6 +145,21 @@ class Database:
             connection.execute(f"PRAGMA application_id = {schema.APPLICATION}")
             connection.execute(f"PRAGMA user_version = {schema.VERSION}")
         connection.execute("COMMIT")
+
+    def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
+        """Turn a file of an earlier version into one of this version, whole or not at all."""
+        if connection.execute("PRAGMA user_version").fetchone()[0] == schema.VERSION:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]  # nobody else did it meanwhile
+            for step in range(version, schema.VERSION):
+                connection.execute(schema.STEPS[step])
+            connection.execute(f"PRAGMA user_version = {schema.VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            _undo(connection)
+            raise
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
         application = connection.execute("PRAGMA application_id").fetchone()[0]

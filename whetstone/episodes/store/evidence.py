@@ -1,4 +1,5 @@
-"""Documents that the user adds as evidence: kept as text, cut into passages, in a full-text index of their own."""
+"""Documents that are evidence: those that the user adds, and pages that a search of the user's found. Kept as text, cut
+into passages, in a full-text index of their own."""
 
 from __future__ import annotations
 
@@ -19,18 +20,21 @@ _SENTENCE_END = re.compile(r"[.?!\u2026][\"'\u201d\u2019)\]]*$")
 
 @dataclass(frozen=True)
 class Document:
-    """A source that the user added. `source`: an address or a file's name; `published`: an ISO date or ""."""
+    """A source. `source`: an address or a file's name; `published`: an ISO date or ""; `retrieved`: when a search found
+    it (ISO), "" for what the user added."""
 
     id: int
     title: str
     source: str
     published: str
     passages: int
+    retrieved: str = ""
 
 
-def add(store: Database, title: str, text: str, source: str = "", published: str = "") -> int:
-    """The number of the document; the same text is the same document. Raises UsageError where it has no words or is
-    too long."""
+def add(store: Database, title: str, text: str, source: str = "", published: str = "", retrieved: str = "") -> int:
+    """The number of the document; the same text is the same document, and what the user added stays the user's when a
+    search finds it. Raises UsageError where it has no words or is too long."""
+    title, source = (" ".join(cleaned(each).split()) for each in (title, source))
     if len(text) > LARGEST:
         raise UsageError(f"{source or title} is longer than {LARGEST:,} characters: add the part that matters")
     passages = list(_passages(cleaned(text)))
@@ -38,16 +42,18 @@ def add(store: Database, title: str, text: str, source: str = "", published: str
         raise UsageError(f"{source or title} holds no words")
     sha256 = hashlib.sha256("\n".join(passages).encode()).hexdigest()
     with store.writing() as base:
-        found = base.execute("SELECT id FROM documents WHERE sha256 = ?", (sha256,)).fetchone()
+        found = base.execute("SELECT id, retrieved FROM documents WHERE sha256 = ?", (sha256,)).fetchone()
         if found is not None:
-            base.execute(
-                "UPDATE documents SET title = ?, source = ?, published = ? WHERE id = ?",
-                (title, source, published, found[0]),
-            )
+            if found[1] or not retrieved:
+                base.execute(
+                    "UPDATE documents SET title = ?, source = ?, published = ?, retrieved = ? WHERE id = ?",
+                    (title, source, published, retrieved, found[0]),
+                )
             return int(found[0])
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         made = base.execute(
-            "INSERT INTO documents (title, source, published, sha256, added) VALUES (?,?,?,?,?)",
-            (title, source, published, sha256, datetime.now(UTC).isoformat(timespec="seconds")),
+            "INSERT INTO documents (title, source, published, sha256, added, retrieved) VALUES (?,?,?,?,?,?)",
+            (title, source, published, sha256, now, retrieved),
         ).lastrowid
         base.executemany(
             "INSERT INTO passages (document, number, text) VALUES (?,?,?)",
@@ -60,7 +66,7 @@ def add(store: Database, title: str, text: str, source: str = "", published: str
 def documents(store: Database) -> list[Document]:
     """All documents, the first added first."""
     rows = store.rows(
-        """SELECT d.id, d.title, d.source, d.published, count(p.id) FROM documents d
+        """SELECT d.id, d.title, d.source, d.published, count(p.id), d.retrieved FROM documents d
         JOIN passages p ON p.document = d.id GROUP BY d.id ORDER BY d.id"""
     )
     return [Document(*row) for row in rows]

@@ -1,7 +1,7 @@
 """The tables of a library, one SQLite file."""
 
 APPLICATION = 0x57484550  # "WHEP": says that a file is one of ours
-VERSION = 1
+VERSION = 2
 
 # Segment number `number` of episode e has the row id (e << SHIFT) + number, in the table and in the full-text index.
 SHIFT = 20
@@ -59,7 +59,7 @@ CREATE TABLE dismissed (
 
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL, source TEXT NOT NULL, published TEXT NOT NULL,
-    sha256 TEXT NOT NULL UNIQUE, added TEXT NOT NULL);
+    sha256 TEXT NOT NULL UNIQUE, added TEXT NOT NULL, retrieved TEXT NOT NULL DEFAULT '');
 CREATE TABLE passages (
     id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
     number INTEGER NOT NULL, text TEXT NOT NULL);
@@ -67,3 +67,6 @@ CREATE INDEX passages_by_document ON passages (document, number);
 CREATE VIRTUAL TABLE evidence USING fts5 (
     text, content='passages', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2');
 """
+
+# What makes a file of each earlier version one of the next.
+STEPS = {1: "ALTER TABLE documents ADD COLUMN retrieved TEXT NOT NULL DEFAULT ''"}
