@@ -60,9 +60,12 @@ class _Catalogue:
 
 def rename(store: Store, episode: int, names: Mapping[str, str], in_show: bool = False) -> int:
     """Call speakers of an episode by other names, "" takes a name back; `in_show`: in all episodes of its show in which
-    somebody is called so. In how many episodes. Raises UsageError for a name that is none, a speaker who is not there.
+    somebody is called so. In how many episodes. Raises UsageError for a name that is none, and for a speaker or a show
+    that is not there.
     """
     known = store.episode(episode)
+    if in_show and not known.about.show:
+        raise UsageError(f"episode {episode} belongs to no show")
     count = 1
     with store.writing():
         for speaker, name in names.items():
