@@ -107,10 +107,10 @@ class Listening:
         require_place(out)
         known = self.store.episode(number)
         sound, notes = self._words(known)
-        heard = self.store.transcript(number, as_published=True)
+        heard = self.store.transcript(number, renamed=False)
         assert heard is not None
         known = self._timed(known, heard, sound)
-        vectors.index_episode(self.store, self.search.embedder, number, heard)
+        vectors.index_episode(self.store, self.search.embedder, number)
         content, refused = self._content(known, heard)
         content = replace(content, notes=(*notes, *_mismatch(heard, sound)))
         if sound is not None and heard.origin is Origin.MACHINE:

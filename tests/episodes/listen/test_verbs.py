@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.episodes.conversation import HOST
+from tests.episodes.listen.running import TIDE, VTT
 from tests.episodes.server import Page, serving
 from whetstone.episodes.page.folder import LIST
 from whetstone.episodes.store import Store
@@ -101,3 +104,27 @@ def test_episodes_of_no_show_have_nothing_in_common(tide: Path, tmp_path: Path, 
     assert whet(tide, other, "--out", tmp_path / "pages").code == 0
     assert "belongs to no show" in whet("rename", 1, "Mara Voss", "M. Voss", "--show").complaint
     assert "M. Voss" not in whet("search", "lighthouse").out
+
+
+def test_who_says_a_single_sentence_is_put_right_for_good(tide: Path, tmp_path: Path, library: Path, whet: Any) -> None:
+    """On the page, in its exports, in quotes and search, through another run and another form of the transcript."""
+    page = tmp_path / "page"
+    assert whet(tide, "--out", page).code == 0
+    words = "We drew that map in an office in Edinburgh."
+    with Store(library) as store:
+        number = next(each.id for each in TIDE.segments if TIDE.segment_text(each.id) == words)
+        store.rename_speaker(1, HOST, "M. Voss")
+        store.name_segment(1, number, "M. Voss")
+    ran = whet(tide, "--out", page)
+    assert ran.code == 0, ran.err
+    told = json.loads((page / "episode.json").read_text())
+    said = {each["text"]: each["speaker"] for each in told["transcript"]["segments"]}
+    assert said[words] == HOST and told["speakers"] == {HOST: "M. Voss"}
+    for quote in (*told["content"]["quotes"], *(each["answer"] for each in told["content"]["answered"])):
+        assert words not in quote["text"] or quote["speaker"] in (HOST, ""), quote
+    assert f"<v M. Voss>{words}" in re.sub(r"<\d[\d:.]*>", "", (page / "transcript.vtt").read_text())
+    assert f"**M. Voss** (3:48) {words}" in (page / "episode.md").read_text()
+    assert "M. Voss: We drew that map" in whet("search", '"office in Edinburgh"', "--speaker", "M. Voss").out
+    tide.write_text(VTT.replace("Hello and welcome", "Hello, hello and welcome"))
+    assert whet(tide, "--out", page).code == 0
+    assert f"<v M. Voss>{words}" in re.sub(r"<\d[\d:.]*>", "", (page / "transcript.vtt").read_text())

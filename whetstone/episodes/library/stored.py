@@ -69,13 +69,19 @@ def rename(store: Store, episode: int, names: Mapping[str, str], in_show: bool =
     count = 1
     with store.writing():
         for speaker, name in names.items():
-            called = " ".join(name.split())
-            if len(called) > LONGEST_NAME or not called.isprintable():
-                raise UsageError(f"a name is one line of {LONGEST_NAME} characters at most")
+            called = _one_line(name)
             store.rename_speaker(episode, speaker, called or speaker)
             if in_show:
                 count = max(count, store.rename_speaker_in_show(known.show, speaker, called or speaker))
     return count
+
+
+def _one_line(name: str) -> str:
+    """A name as it is kept. Raises UsageError."""
+    called = " ".join(name.split())
+    if len(called) > LONGEST_NAME or not called.isprintable():
+        raise UsageError(f"a name is one line of {LONGEST_NAME} characters at most")
+    return called
 
 
 class StoredShelf:
@@ -136,6 +142,10 @@ class StoredShelf:
         names = {each.original: each.name for each in self._store.speakers(found.id) if each.name != each.original}
         return transcript or Transcript((), (), Timing.NONE, Origin.PUBLISHER), names
 
+    def corrections(self, episode: str) -> Mapping[int, str]:
+        """See `Shelf`."""
+        return self._store.corrections(self._episode(episode).id)
+
     def audio(self, episode: str) -> Path | None:
         """See `Shelf`. Only what is called sound or film is given out, whatever a feed may say."""
         path = sound_here(self._store, self._episode(episode))
@@ -195,6 +205,13 @@ class StoredShelf:
             changed = {who: name for who, name in names.items() if name or shown.get(who, who) != who}
         rename(self._store, found.id, changed, in_show)
 
+    def correct(self, episode: str, names: Mapping[int, str]) -> None:
+        """See `Shelf`."""
+        found = self._episode(episode)
+        with self._store.writing():
+            for segment, name in names.items():
+                self._store.name_segment(found.id, segment, _one_line(name) or None)
+
     def dismiss(self, episode: str, claim: str, dismissed: bool) -> None:
         """See `Shelf`."""
         found = self._episode(episode)
@@ -221,8 +238,13 @@ class StoredShelf:
         with self._lock:
             if self._known is None or self._known.revision != revision:
                 found = tuple(each for each in self._store.episodes() if each.words)
+                single = self._store.corrected_names()
                 speakers = {
-                    each.id: tuple(dict.fromkeys(s.name for s in self._store.speakers(each.id) if s.name))
+                    each.id: tuple(
+                        dict.fromkeys(
+                            [*(s.name for s in self._store.speakers(each.id) if s.name), *single.get(each.id, ())]
+                        )
+                    )
                     for each in found
                 }
                 self._known = _Catalogue(revision, found, speakers)
@@ -240,7 +262,7 @@ class StoredShelf:
     def _made(self, episode: Episode, transcript: Transcript) -> Content:
         """For an episode that nobody made a page of: what can be had without a model. It is kept."""
         chapters = self._store.chapters(episode.id)
-        own = self._store.transcript(episode.id, as_published=True) or transcript
+        own = self._store.transcript(episode.id, renamed=False) or transcript
         content = content_without_model(episode.about, own, chapters)
         keep(self._store, episode.id, content)
         return content
