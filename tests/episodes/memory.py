@@ -139,6 +139,11 @@ class MemoryShelf:
         content = replace(shown.content, claims=claims)
         self.shown[episode] = replace(shown, content=content, version=shown.version + "+")
 
+    def take(self, text: str, title: str, address: str) -> str:
+        self.shown["taken"] = replace(self.read(text, title, address), version="1")
+        self._published["taken"] = self.shown["taken"].transcript
+        return "taken"
+
     def read(self, text: str, title: str, address: str) -> Shown:
         from whetstone.episodes.content import About
 

@@ -291,6 +291,13 @@ def test_the_extension_gets_a_transcript_read_that_is_not_in_the_library(
     assert "no transcript" in api(client, "summary", 400, url="", text="blah")["error"]
 
 
+def test_a_page_is_kept_once_and_only_with_a_transcript(client: TestClient, shelf: MemoryShelf) -> None:
+    asked = {"url": "https://example.org/talk#t=3", "title": "A talk", "text": "Ann: Sand is everywhere.\nBob: It is."}
+    told = api(client, "keep", **asked)
+    assert told["title"] == "A talk" and len(shelf.shown) == 3
+    assert "no transcript" in api(client, "keep", 400, **(asked | {"text": " "}))["error"]
+
+
 def test_the_extension_searches_everywhere_or_in_one_episode(client: TestClient) -> None:
     hits = api(client, "search", query="sand")["hits"]
     assert {hit["episode"] for hit in hits} == {"tide", "a b?c"}

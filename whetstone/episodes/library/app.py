@@ -81,6 +81,7 @@ def app_of(shelf: Shelf, hosts: Iterable[str] | None = ()) -> ASGIApp:
             Route("/e/{episode}/dismiss", routes.dismiss, methods=["POST"]),
             Route("/e/{episode}/{file}", routes.file),
             Route("/api/summary", routes.api_summary, methods=["POST"]),
+            Route("/api/keep", routes.api_keep, methods=["POST"]),
             Route("/api/search", routes.api_search, methods=["POST"]),
         ],
         exception_handlers={
@@ -181,6 +182,10 @@ class Routes:
     async def api_summary(self, request: Request) -> Response:
         asked = api.summary_request(await _json_body(request))
         return api.answer(await _apart(lambda: api.summary(self._shelf, _base(request), asked)), HEADERS)
+
+    async def api_keep(self, request: Request) -> Response:
+        asked = api.summary_request(await _json_body(request))
+        return api.answer(await _apart(lambda: api.keep(self._shelf, _base(request), asked)), HEADERS)
 
     async def api_search(self, request: Request) -> Response:
         asked = api.search_request(await _json_body(request))

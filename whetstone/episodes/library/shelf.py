@@ -128,3 +128,7 @@ class Shelf(Protocol):
 
     def read(self, text: str, title: str, address: str) -> Shown:
         """What a transcript says that is not in the library; nothing is stored. Raises UsageError for no transcript."""
+
+    def take(self, text: str, title: str, address: str) -> str:
+        """Put the transcript that stands on a page of the web into the library; its id. Raises UsageError for no
+        transcript, and for no such address."""

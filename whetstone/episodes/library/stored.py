@@ -7,12 +7,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urldefrag
+from urllib.parse import urldefrag, urlsplit
 
 from whetstone.episodes import asking, formats, kept, segments
 from whetstone.episodes.content import About, Answered, Claim, Content, Quote
 from whetstone.episodes.embedding import Embedder
 from whetstone.episodes.extract import content_without_model
+from whetstone.episodes.fetching import is_address
 from whetstone.episodes.library.shelf import Compose, Entry, Hit, Reply, Shown, UnknownEpisode, Wanted
 from whetstone.episodes.search import Filters, Search
 from whetstone.episodes.search import Hit as FoundHit
@@ -189,10 +190,22 @@ class StoredShelf:
 
     def read(self, text: str, title: str, address: str) -> Shown:
         """See `Shelf`."""
-        reading = formats.read(text.encode("utf-8", "replace"), "the page's transcript", "transcript.txt")
-        transcript = segments.transcript(reading)
-        about = About(title or reading.title, link=address)
+        about, transcript = _read(text, title, address)
         return Shown(about, transcript, content_without_model(about, transcript), {})
+
+    def take(self, text: str, title: str, address: str) -> str:
+        """See `Shelf`. Its show is the site; `whet listen ADDRESS` finds the same episode."""
+        place = urldefrag(address).url
+        if not is_address(place):
+            raise UsageError("only pages of the web can be kept")
+        about, transcript = _read(text, title, place)
+        with self._store.writing():
+            show = self._store.add_show(urlsplit(place).hostname or "")
+            number = self._store.add_episode(show, replace(about, guid=place), source=place)
+            self._store.set_transcript(number, transcript)
+        self.index()
+        keep(self._store, number, content_without_model(about, transcript))
+        return str(number)
 
     # -- what people put right --------------------------------------------------------------------------------------
 
@@ -274,6 +287,11 @@ class StoredShelf:
     def _filters(self, wanted: Wanted, episode: int | None = None) -> Filters:
         shows = [show.id for show in self._store.shows() if show.title == wanted.show]
         return Filters(shows[0] if wanted.show and shows else None, episode, wanted.speaker, wanted.since, wanted.until)
+
+
+def _read(text: str, title: str, address: str) -> tuple[About, Transcript]:
+    reading = formats.read(text.encode("utf-8", "replace"), "the page's transcript", "transcript.txt")
+    return About(title or reading.title, link=address), segments.transcript(reading)
 
 
 def _fits(episode: Episode, wanted: Wanted, speakers: Sequence[str]) -> bool:
