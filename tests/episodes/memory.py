@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.episodes.conversation import transcript_of
 from whetstone.episodes.content import Content, Line
 from whetstone.episodes.library.shelf import Entry, Hit, Reply, Shown, UnknownEpisode, Wanted
+from whetstone.episodes.store.corrections import corrected
 from whetstone.episodes.transcript import Transcript
 from whetstone.errors import UsageError
 
@@ -20,6 +21,8 @@ class MemoryShelf:
     def __init__(self, shown: Mapping[str, Shown], sounds: Mapping[str, Path] | None = None) -> None:
         self.shown = dict(shown)
         self.sounds = dict(sounds or {})
+        self.single: dict[str, dict[int, str]] = {}
+        self._published = {id: each.transcript for id, each in shown.items()}
 
     def _fitting(self, wanted: Wanted) -> list[tuple[str, Shown]]:
         def fits(shown: Shown) -> bool:
@@ -68,8 +71,10 @@ class MemoryShelf:
         return self.shown[episode]
 
     def voices(self, episode: str) -> tuple[Transcript, Mapping[str, str]]:
-        shown = self.episode(episode)
-        return shown.transcript, shown.names
+        return self._published[episode], self.episode(episode).names
+
+    def corrections(self, episode: str) -> Mapping[int, str]:
+        return self.single.get(episode, {})
 
     def audio(self, episode: str) -> Path | None:
         return self.sounds.get(episode)
@@ -115,6 +120,15 @@ class MemoryShelf:
         called = {speaker: name for speaker, name in {**shown.names, **names}.items() if name}
         self.shown[episode] = replace(shown, names=called, version=shown.version + "+")
 
+    def correct(self, episode: str, names: Mapping[int, str]) -> None:
+        shown = self.episode(episode)
+        given = {segment: name for segment, name in {**self.corrections(episode), **names}.items() if name}
+        if max(given, default=0) >= len(shown.transcript.segments):
+            raise UsageError("there is no such segment")
+        self.single[episode] = given
+        transcript = corrected(self._published[episode], {}, given)
+        self.shown[episode] = replace(shown, transcript=transcript, version=shown.version + "+")
+
     def dismiss(self, episode: str, claim: str, dismissed: bool) -> None:
         shown = self.episode(episode)
         if claim not in {each.id for each in shown.content.claims}:
@@ -124,6 +138,11 @@ class MemoryShelf:
         )
         content = replace(shown.content, claims=claims)
         self.shown[episode] = replace(shown, content=content, version=shown.version + "+")
+
+    def take(self, text: str, title: str, address: str) -> str:
+        self.shown["taken"] = replace(self.read(text, title, address), version="1")
+        self._published["taken"] = self.shown["taken"].transcript
+        return "taken"
 
     def read(self, text: str, title: str, address: str) -> Shown:
         from whetstone.episodes.content import About

@@ -23,7 +23,9 @@ from tests.episodes.running import library
 from tests.episodes.written import ABOUT, content, segment
 from tests.pages import QUIET
 from whetstone.episodes.library.door import EXTENSION
-from whetstone.episodes.library.shelf import Shown
+from whetstone.episodes.library.shelf import Shown, Wanted
+from whetstone.episodes.library.stored import open_shelf
+from whetstone.episodes.store import Store
 
 FOLDER = Path(whetstone.episodes.__file__).parent / "extension"
 MANIFEST = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
@@ -87,6 +89,14 @@ class Chromium:
 
     def click(self, url: str) -> str:
         """Open `url`, click on the extension's button there; what its window says in the end."""
+        page = self.open(url)
+        text = self.text()
+        self.links = self.popup("[...popup.document.querySelectorAll('a')].map(each => each.href)")
+        page.close()  # and the window with it
+        return text
+
+    def open(self, url: str) -> Any:
+        """The page at `url`, with the extension's window open and done reading."""
         page = self.context.new_page()
         page.goto(url)
         page.bring_to_front()
@@ -95,10 +105,7 @@ class Chromium:
         self.wait(lambda: self.popup("true") is None, "the window before is still open")
         self.session.send("Extensions.triggerAction", {"id": self.id, "targetId": tab})
         self.wait(lambda: "Reading the page" not in self.text(), "it reads and reads")
-        text = self.text()
-        self.links = self.popup("[...popup.document.querySelectorAll('a')].map(each => each.href)")
-        page.close()  # and the window with it
-        return text
+        return page
 
     def wait(self, ready: Callable[[], bool], problem: str) -> None:
         for _ in range(200):
@@ -164,9 +171,27 @@ def test_a_page_that_the_library_knows(chromium: Chromium, served: str, web: str
 def test_a_transcript_that_stands_on_the_page(chromium: Chromium, served: str, web: str, page: str) -> None:
     chromium.use(served)
     text = chromium.click(f"{web}/{page}.html")
-    assert "nothing was stored" in text and "Hello and welcome to the Slow Engine" in text
+    assert "it is not in your library" in text and "Hello and welcome to the Slow Engine" in text
     words = re.search(r"\(([\d,]+) words\)", text)
     assert words is not None and int(words[1].replace(",", "")) == len(TRANSCRIPT.words)
+
+
+def test_a_transcript_is_kept_where_the_user_says_so(chromium: Chromium, web: str, tmp_path: Path) -> None:
+    path = tmp_path / "library.sqlite"
+    Store(path).close()
+    shelf = open_shelf(path)
+    with library(shelf) as address:
+        chromium.use(address)
+        page = chromium.open(f"{web}/named.html")
+        assert "Keep in the library" in chromium.text() and shelf.episodes(Wanted(), "", 0, 9) == ([], 0)
+        chromium.popup("popup.document.querySelector('#keep button').click()")
+        chromium.wait(lambda: "In your library (1,398 words)" in chromium.text(), "it is not kept")
+        assert "Keep in the library" not in chromium.text() and "The whole page" in chromium.text()
+        page.close()
+        assert "In your library" in chromium.click(f"{web}/named.html#part")
+    entries, count = shelf.episodes(Wanted(), "", 0, 9)
+    assert count == 1 and (entries[0].title, entries[0].show) == ("Named", "site.localhost")
+    assert entries[0].opening.startswith("My guest today") and shelf.search("gearbox under water", Wanted(), 3)
 
 
 def test_a_page_without_a_transcript_and_a_library_that_is_not_there(chromium: Chromium, served: str, web: str) -> None:

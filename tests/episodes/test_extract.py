@@ -14,6 +14,7 @@ from whetstone.episodes.names import Names
 from whetstone.episodes.questions import LONGEST_ANSWER, answered, host, questions
 from whetstone.episodes.ranking import stems, vectors
 from whetstone.episodes.sponsors import housekeeping, sponsored
+from whetstone.episodes.titles import titles_of
 from whetstone.episodes.transcript import Origin, Timing, Transcript
 
 ABOUT = About("The water comes back", show="The Slow Engine")
@@ -155,6 +156,50 @@ def test_chapters_begin_where_the_subject_changes_and_are_named_after_it() -> No
         assert topic in chapter.title.lower()
         if chapter.segment:
             assert topic not in transcript.segment_text(chapter.segment - 2)
+
+
+def test_a_chapter_is_called_by_the_question_that_opens_it_if_it_stands_alone() -> None:
+    def title(question: str) -> str:
+        talk = transcript_of(
+            [
+                ("Host", question),
+                (
+                    "Guest",
+                    "The lobster pots lay on the north side. A lobster pot is heavy, and the lobster knows it. " * 3,
+                ),
+            ]
+        )
+        return titles_of(talk, [(0, len(talk.segments))], Names(talk), questions(talk), frozenset())[0]
+
+    assert (
+        title("I wanted to ask you, how heavy is the lobster pot, and is it any fun?")
+        == "How heavy is the lobster pot?"
+    )
+    assert title("So, how heavy is a lobster pot really?") == "How heavy is a lobster pot really?"
+    for poor in (
+        "The lobster pot is heavy, right?",  # only checks
+        "Why do they put the lobster pot there?",  # leans on what was said
+        "What about the weather in Edinburgh?",  # of which nobody speaks
+        "What is it?",
+    ):
+        assert not title(poor).endswith("?") and "obster" in title(poor), poor
+
+
+def test_titles_are_made_of_nouns_that_are_said_more_than_once() -> None:
+    talk = transcript_of(
+        [
+            ("Ann", "To measure the harbour you measure and measure. I measure the old harbour wall in the rain."),
+            (
+                "Ann",
+                "The harbour wall is really strong, very strong. We measure the harbour wall; it is wet.",
+            ),
+            ("Bob", "We bake bread. The bread oven stood in the yard, and that oven was so hot, very hot."),
+        ]
+    )
+    first = next(each.id for each in talk.segments if each.speaker == "Bob")
+    found = titles_of(talk, [(0, first), (first, len(talk.segments))], Names(talk), (), ())
+    assert found[0].lower().startswith("harbour") and "oven" in found[1].lower()
+    assert not any(word in title.lower() for title in found for word in ("measure", "strong", "hot"))
 
 
 def test_advertisements_and_greetings() -> None:

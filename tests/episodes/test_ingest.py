@@ -33,7 +33,7 @@ def test_a_file_and_its_audio(store: Store, tmp_path: Path) -> None:
     report = ingest.file(store, folder / "one.MP3")
     [episode] = report.new
     found = store.episode(episode)
-    assert (found.about.title, found.about.show, found.words) == ("one", "My talks", 3)
+    assert (found.about.title, found.about.show, found.words) == ("one", "", 3)
     assert found.about.audio == str((folder / "one.MP3").resolve()) and found.source.endswith("one.vtt")
     assert found.audio_sha256 == hashlib.sha256((folder / "one.MP3").read_bytes()).hexdigest()
     assert ingest.file(store, folder / "one.vtt").same == [episode]

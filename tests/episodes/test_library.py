@@ -13,6 +13,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from tests.episodes.conversation import conversation, transcript_of
+from tests.episodes.conversations import said
 from tests.episodes.memory import MemoryShelf
 from tests.episodes.written import ABOUT, content, segment
 from tests.pages import Page
@@ -20,6 +21,7 @@ from whetstone.episodes.content import About, Content
 from whetstone.episodes.library import door
 from whetstone.episodes.library.app import app_of
 from whetstone.episodes.library.found import marked, samples
+from whetstone.episodes.library.sentences import AROUND, MOST, corrections, stretch
 from whetstone.episodes.library.shelf import Shown
 
 TRANSCRIPT = conversation()
@@ -126,10 +128,43 @@ def test_names_are_given_by_hand(client: TestClient, shelf: MemoryShelf) -> None
     sent = client.post("e/tide/speakers", content="name:Mara+Voss=M.+V.&name:Tomas+Adeyemi=", headers=FORM)
     assert (sent.status_code, sent.headers["location"]) == (303, "/episodes/e/tide/")
     assert shelf.shown["tide"].names == {"Mara Voss": "M. V."}
-    assert '<p class="who" dir="auto">M. V.</p>' in get(client, "e/tide/")
+    assert '<p class="who" dir="auto">M. V. <a' in get(client, "e/tide/")
     assert "nobody is called" in client.post("e/tide/speakers", content="name:Who=X", headers=FORM).text
     client.post("e/tide/speakers", content="name:Mara+Voss=", headers=FORM)
     assert shelf.shown["tide"].names == {}
+
+
+def test_who_says_a_single_sentence_is_put_right(client: TestClient, shelf: MemoryShelf) -> None:
+    page = get(client, "e/tide/")
+    links = re.findall(r'href="(/episodes/e/tide/sentences\?at=(\d+))"', page)
+    assert len(links) == page.count('<div class="turn') and "Wrong speaker?" in page
+    at = int(links[9][1])
+    html = get(client, f"e/tide/sentences?at={at}")
+    checked(html)
+    assert html.count("said:") >= 5 and f'name="said:{at}"' in html and 'class="around"' in html
+    answer = client.post("e/tide/sentences", content=f"at={at}&said%3A{at}=Agnes+Rourke", headers=FORM)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/episodes/e/tide/#s{at}")
+    assert '<p class="who" dir="auto">Agnes Rourke <a' in get(client, "e/tide/")
+    assert "put right by hand" in get(client, f"e/tide/sentences?at={at}")
+    client.post("e/tide/sentences", content=f"at={at}&said%3A{at}=", headers=FORM)
+    assert "Agnes Rourke" not in re.findall(r'class="who"[^>]*>([^<]*) <', get(client, "e/tide/"))
+    assert "no sentence 99999" in get(client, "e/tide/sentences?at=99999", 404)
+
+
+def test_a_whole_turn_is_given_to_somebody_and_its_surroundings_are_not() -> None:
+    form = {"turn": "3-5", "all": "Eve", "said:2": "", "said:3": "Bob", "said:4": "", "said:5": "Ann", "said:x": "y"}
+    assert corrections(form) == {2: "", 3: "Eve", 4: "Eve", 5: "Ann"}
+    assert corrections(form | {"all": " "})[3] == "Bob"
+
+
+@pytest.mark.parametrize("at", [0, 1, 79, 80, 81, 199, 200])
+def test_links_lead_through_every_sentence_of_a_long_turn(at: int) -> None:
+    talk = said(("Ann", "So it is. " * 200), ("Bob", "Yes."))
+    found = stretch(talk, at)
+    assert found.first <= at < found.end and found.turn_first <= at < found.turn_end
+    assert found.end - found.first <= MOST + 2 * AROUND
+    if found.turn_end < len(talk.segments):
+        assert stretch(talk, found.turn_end).turn_first == found.turn_end
 
 
 def test_a_claim_is_dismissed_and_shown_again(client: TestClient) -> None:
@@ -254,6 +289,13 @@ def test_the_extension_gets_a_transcript_read_that_is_not_in_the_library(
     assert len(shelf.shown) == 2
     assert "no transcript" in api(client, "summary", 400, url="https://else.example/")["error"]
     assert "no transcript" in api(client, "summary", 400, url="", text="blah")["error"]
+
+
+def test_a_page_is_kept_once_and_only_with_a_transcript(client: TestClient, shelf: MemoryShelf) -> None:
+    asked = {"url": "https://example.org/talk#t=3", "title": "A talk", "text": "Ann: Sand is everywhere.\nBob: It is."}
+    told = api(client, "keep", **asked)
+    assert told["title"] == "A talk" and len(shelf.shown) == 3
+    assert "no transcript" in api(client, "keep", 400, **(asked | {"text": " "}))["error"]
 
 
 def test_the_extension_searches_everywhere_or_in_one_episode(client: TestClient) -> None:

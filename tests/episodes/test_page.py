@@ -221,7 +221,7 @@ def hostile_page() -> str:
     about = About(
         HOSTILE, HOSTILE, HOSTILE, 1.0, HOSTILE, "javascript:alert(1)", HOSTILE, ((HOSTILE, HOSTILE),), HOSTILE
     )
-    files = render(about, transcript, what, {HOSTILE: HOSTILE}, Desk("/", "/search", "/s", "/d", HOSTILE))
+    files = render(about, transcript, what, {HOSTILE: HOSTILE}, Desk("/", "/search", "/s", "/d", "/w", HOSTILE))
     return files["index.html"]
 
 

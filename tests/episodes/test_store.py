@@ -155,6 +155,34 @@ def test_names_of_speakers(store: Store) -> None:
         store.name_segment(first, 77, "Ann")
 
 
+def test_who_says_a_single_sentence_outlives_another_transcript(store: Store) -> None:
+    """The same sentence, the nearest of several; else most of its words in its time."""
+    episode = add(store)
+    first = said(("A", "Yes. We met at noon. Yes."), ("B", "It rained all day on the old harbour wall."))
+    store.set_transcript(episode, first)
+    store.name_segment(episode, 2, "Eve")
+    store.name_segment(episode, 3, "Eve")
+    # told apart otherwise, with a sentence more before, and one word of the last sentence heard anew
+    again = said(("A", "Yes."), ("B", "We met at noon."), ("A", "Yes. It rained all day on the cold harbour wall."))
+    assert store.set_transcript(episode, again)
+    found = store.transcript(episode)
+    assert found is not None and [each.speaker for each in found.segments] == ["A", "B", "Eve", "Eve"]
+    other = said(("A", "Nothing of that was said. " * 5))
+    store.set_transcript(episode, other)
+    assert store.corrections(episode) == {}
+
+
+def test_a_correction_follows_the_speaker_whom_it_names(store: Store) -> None:
+    episode = add(store)
+    store.name_segment(episode, 1, "SPEAKER_01")
+    store.rename_speaker(episode, "SPEAKER_01", "Bob")
+    own, shown = store.transcript(episode, renamed=False), store.transcript(episode)
+    assert own is not None and own.segments[1].speaker == "SPEAKER_01"
+    assert shown is not None and shown.segments[1].speaker == "Bob" and store.corrections(episode) == {1: "Bob"}
+    store.name_segment(episode, 1, "SPEAKER_00")  # who says it by the transcript too
+    assert store.corrections(episode) == {} and store.corrected_names() == {}
+
+
 def test_stages_are_done_once_for_the_same_inputs(store: Store) -> None:
     episode, calls = add(store), []
 

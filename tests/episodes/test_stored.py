@@ -115,6 +115,19 @@ def test_a_dismissal_is_kept_and_taken_back(path: Path, shelf: StoredShelf) -> N
         shelf.dismiss("1", "c9", True)
 
 
+def test_a_page_of_the_web_is_taken_in_and_found_by_its_address(shelf: StoredShelf) -> None:
+    text = "Ann: The lighthouse keeper kept bees for the whole of that winter.\nBob: And nobody knew?"
+    number = shelf.take(text, "A talk", "https://example.org/talk#t=3")
+    assert shelf.find("http://example.org/talk/") == number == shelf.take(text, "A talk", "https://example.org/talk")
+    assert shelf.episode(number).about.show == "example.org"
+    assert shelf.search("lighthouse keeper", Wanted(), 5)[0].episode == number
+    for address in ("", "chrome://settings", "file:///etc/passwd", "javascript:alert(1)"):
+        with pytest.raises(UsageError, match="pages of the web"):
+            shelf.take(text, "A talk", address)
+    with pytest.raises(UsageError):
+        shelf.take(" ", "A talk", "https://example.org/other")
+
+
 def test_search_and_questions_lead_to_what_was_said(shelf: StoredShelf) -> None:
     hits = shelf.search("gearbox", Wanted(), 10)
     assert hits[0].episode == "1" and "gearbox" in hits[0].text.lower()

@@ -1,32 +1,27 @@
-"""Chapters without a model: where the words change (TextTiling, Hearst 1997), titled by the phrases that are said there
-and not elsewhere."""
+"""Chapters without a model: where the words change (TextTiling, Hearst 1997)."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from whetstone.episodes.content import Chapter
-from whetstone.episodes.lexicon import carries, stem
-from whetstone.episodes.names import Names, capital
-from whetstone.episodes.normal import tokens
+from whetstone.episodes.names import Names
 from whetstone.episodes.ranking import Vectors
+from whetstone.episodes.titles import titles_of
 from whetstone.episodes.transcript import Transcript
 
-# about one chapter in so many words (six minutes of talk), and none shorter than that
-WORDS_A_CHAPTER = 900
+# about one chapter in so many words (five minutes of talk), and none shorter than that
+WORDS_A_CHAPTER = 750
 _FEWEST_WORDS = 350
 _MOST = 24
+_LONGEST_ASKING = 120  # words of a turn that asks
+_ASKED = 2.0  # how much more a border counts at which somebody asks
 # the words on either side of a border that are compared
 _WINDOW = 160
-# a phrase in a title: at most so many words
-_LONGEST = 3
-_ENDINGS = ("ing", "ed", "ly", "'s", "n't", "'re", "'ve", "'ll", "'d", "'m")
 
 
 def chapters_of(
@@ -38,9 +33,7 @@ def chapters_of(
         return ()
     borders = [0, *_borders(transcript, vectors_SV, questions)]
     spans = list(zip(borders, [*borders[1:], len(transcript.segments)], strict=True))
-    phrases = [_phrases(transcript, range(first, end), names, left_out) for first, end in spans]
-    spread = Counter(key for found in phrases for key in found)
-    titles = _titles(phrases, spread)
+    titles = titles_of(transcript, spans, names, questions, left_out)
     return tuple(Chapter(title, first) for title, (first, _) in zip(titles, spans, strict=True))
 
 
@@ -57,7 +50,7 @@ def _borders(transcript: Transcript, vectors_SV: Vectors, questions: Collection[
         return []
     lowest = float(np.mean(depth))
     # a question that somebody asks is where a listener hears a new matter begin
-    merit = {c: float(depth[c]) * (1.5 if _asks_soon(transcript, c, questions) else 1.0) for c in candidates}
+    merit = {c: float(depth[c]) * (_ASKED if _asks_soon(transcript, c, questions) else 1.0) for c in candidates}
     chosen: list[int] = []
     for candidate in sorted(candidates, key=lambda c: (-merit[c], c)):
         apart = all(abs(segments[candidate].first - segments[other].first) >= _FEWEST_WORDS for other in chosen)
@@ -65,7 +58,20 @@ def _borders(transcript: Transcript, vectors_SV: Vectors, questions: Collection[
             chosen.append(candidate)
         if len(chosen) == wanted:
             break
-    return sorted(chosen)
+    return sorted({_asked_before(transcript, segment, questions) for segment in chosen})
+
+
+def _asked_before(transcript: Transcript, segment: int, questions: Collection[int]) -> int:
+    """Where the turn before a border asks what is answered after it, that turn's beginning; else the border."""
+    segments = transcript.segments
+    first = segment - 1
+    speaker = segments[first].speaker
+    if not speaker or speaker == segments[segment].speaker or not {segment - 1, segment - 2} & set(questions):
+        return segment
+    while first and segments[first - 1].speaker == speaker:
+        first -= 1
+    short = segments[segment].first - segments[first].first <= _LONGEST_ASKING
+    return first if short and first else segment
 
 
 def _openings(transcript: Transcript) -> set[int]:
@@ -121,70 +127,3 @@ def _peak(away: NDArray[np.float64]) -> float:
             break
         top = value
     return float(top - away[0])
-
-
-def _phrases(
-    transcript: Transcript, segments: Iterable[int], names: Names, left_out: Collection[int]
-) -> dict[tuple[str, ...], tuple[float, str]]:
-    """The phrases of a chapter by their stems: how often, with a name's weight, and as they are written."""
-    people = {token for segment in transcript.segments for token in tokens(segment.speaker)}
-    found: Counter[tuple[str, ...]] = Counter()
-    written: dict[tuple[str, ...], str] = {}
-    for segment in segments:
-        if segment in left_out:
-            continue
-        place = transcript.segments[segment]
-        for run in _runs(transcript, place.first, place.end):
-            for size in range(1, _LONGEST + 1):
-                for at in range(len(run) - size + 1):
-                    words = run[at : at + size]
-                    if tokens(words[-1])[0].endswith(_ENDINGS):
-                        continue
-                    # who speaks says nothing of what about
-                    if any(tokens(word)[0] in people for word in words):
-                        continue
-                    key = tuple(stem(tokens(word)[0]) for word in words)
-                    named = all(capital(word) and names.known(tokens(word)[0]) for word in words)
-                    found[key] += 2 if named else 1
-                    shown = (_shown(word, names) for word in words)
-                    written.setdefault(key, " ".join(shown))
-    return {key: (float(count), written[key]) for key, count in found.items()}
-
-
-def _runs(transcript: Transcript, first: int, end: int) -> Iterator[list[str]]:
-    """Stretches of words of content, as written, without a word of grammar or punctuation between them."""
-    run: list[str] = []
-    for word in transcript.words[first:end]:
-        found = tokens(word.text)
-        fits = len(found) == 1 and carries(found[0]) and len(found[0]) > 2 and not found[0][0].isdigit()
-        if fits:
-            run.append(word.text)
-        if run and not (fits and word.text[-1].isalnum()):
-            yield run
-            run = []
-    if run:
-        yield run
-
-
-def _shown(word: str, names: Names) -> str:
-    text = word.strip(".,;:?!\"'“”‘’()[]")
-    return text if names.known(tokens(text)[0]) else text.lower()
-
-
-def _titles(phrases: Sequence[dict[tuple[str, ...], tuple[float, str]]], spread: Counter[tuple[str, ...]]) -> list[str]:
-    """Two phrases a chapter that do not share a word; a phrase serves one chapter only."""
-    titles = []
-    taken: set[tuple[str, ...]] = set()
-    for found in phrases:
-        merit = {
-            key: count * math.log(1 + len(phrases) / spread[key]) * (0.5 + 0.5 * len(key) if count > 1 else 0.4)
-            for key, (count, _) in found.items()
-        }
-        chosen: list[tuple[str, ...]] = []
-        for key in sorted(merit, key=lambda k: (-merit[k], k)):
-            if len(chosen) < 2 and key not in taken and not any(set(key) & set(other) for other in chosen):
-                chosen.append(key)
-        taken.update(chosen)
-        title = ", ".join(found[key][1] for key in chosen)
-        titles.append(title[:1].upper() + title[1:] if title else "Untitled")
-    return titles

@@ -19,6 +19,7 @@ from whetstone.episodes.feeds import Feed, Item
 from whetstone.episodes.fetching import Fetched, fetch, is_address
 from whetstone.episodes.page.folder import LIST
 from whetstone.episodes.store.library import Store
+from whetstone.episodes.transcript import Transcript
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.text import printable
 
@@ -55,34 +56,38 @@ def anything(
     *,
     only: int | None = None,
     about: About | None = None,
+    show: str = "",
     progress: Progress | None = None,
 ) -> Report:
     """Take in what a source is: a folder, a feed (file or address), a transcript (file or address), sound (likewise).
 
     only: of a feed one episode, 1 the newest; None: all. about: what is told of a single file instead of what its name
-    and content tell. Sound at an address is not fetched here. Raises UsageError, WorkFailed where it cannot be read.
+    and content tell. show: the show's title, which a feed tells itself. Sound at an address is not fetched
+    here. Raises UsageError, WorkFailed where it cannot be read.
     """
     if is_address(source):
         if Path(httpx.URL(source).path).suffix.lower() in AUDIO:
-            return _take_address(store, source, None, about)
+            return _take_address(store, source, None, about, show)
         found = fetch(source)
         if _is_feed(found.content):
+            _require_no_show(show)
             return _take_feed(store, feeds.parse(found.content, found.address), only, progress)
-        return _take_address(store, found.address, found, about)
+        return _take_address(store, found.address, found, about, show)
     path = Path(source)
     if path.is_dir():
-        return folder(store, path, progress=progress)
+        return folder(store, path, show=show, progress=progress)
     if path.is_file():
         with path.open("rb") as content:
             begin = content.read(4096)
         if _is_feed(begin):
+            _require_no_show(show)
             return feed(store, path, only=only, progress=progress)
-    return file(store, path, about=about)
+    return file(store, path, show=show, about=about)
 
 
 def file(store: Store, path: Path, *, show: str = "", about: About | None = None) -> Report:
     """Take one transcript or audio file in; an audio file goes with the transcript of its name beside it, if there is
-    one. show: the show's title, else the folder's name. Raises UsageError where it cannot be read."""
+    one. show: the show's title, "" for none. Raises UsageError where it cannot be read."""
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"{path} is no file" if path.exists() else f"there is no file {path}")
@@ -91,7 +96,7 @@ def file(store: Store, path: Path, *, show: str = "", about: About | None = None
     # a transcript was named: this one, and not another of its name; or sound: the same
     sound = _is_audio(path) or path.suffix.lower() in AUDIO
     group = {suffix: each for suffix, each in group.items() if (suffix in AUDIO) != sound} | {path.suffix.lower(): path}
-    number = store.add_show(show or path.resolve().parent.name or "Files")
+    number = store.add_show(show)
     _take_group(store, number, path.stem, group, report, about)
     return report
 
@@ -171,10 +176,11 @@ def _take_group(
     written = [group[suffix] for suffix in TRANSCRIPTS if suffix in group]
     written += [each for suffix, each in group.items() if suffix not in AUDIO and suffix not in TRANSCRIPTS]
     reading = formats.read_file(written[0]) if written else None
+    transcript = segments.transcript(reading) if reading else None
     told = about or About((reading.title if reading else "") or Path(name).name)
     told = replace(
         told,
-        guid=told.guid or _guid(store, show, name, [*written, *([audio] if audio else [])]),
+        guid=told.guid or _guid(store, show, name, [*written, *([audio] if audio else [])], transcript),
         audio=told.audio or (str(audio.resolve()) if audio else ""),
     )
     episode = store.add_episode(
@@ -183,23 +189,32 @@ def _take_group(
         source=str(written[0].resolve()) if written else "",
         audio_sha256=sha256(audio) if audio else "",
     )
-    if reading is None:
+    if reading is None or transcript is None:
         report.take(episode, None)
         return
-    report.take(episode, store.set_transcript(episode, segments.transcript(reading)))
+    report.take(episode, store.set_transcript(episode, transcript))
     report.notes += [f"{written[0].name}: {note}" for note in reading.notes]
 
 
-def _guid(store: Store, show: int, name: str, files: list[Path]) -> str:
-    """The name; where an episode of that name has files elsewhere, which are still there, these ones are another's."""
+def _guid(store: Store, show: int, name: str, files: list[Path], transcript: Transcript | None) -> str:
+    """The name; where an episode of that name is another one, the place of these files. Another: its files lie
+    elsewhere, or lay there and held something else."""
     known = store.find_episode(show, name)
     if known is None or not files:
         return name
     before = store.episode(known)
     stem = files[0].resolve().with_suffix("")
     places = [Path(place) for place in (before.source, before.about.audio) if place and not is_address(place)]
-    elsewhere = any(place.is_file() and place.with_suffix("") != stem for place in places)
-    return str(stem) if elsewhere else name
+    if not places or any(place.with_suffix("") == stem for place in places):
+        return name
+    if any(place.is_file() for place in places):
+        return str(stem)
+    if before.about.show:  # a folder that was moved keeps its episodes
+        return name
+    sound = next((each for each in files if each.suffix.lower() in AUDIO), None)
+    moved = sound is not None and sha256(sound) == before.audio_sha256
+    moved = moved or (transcript is not None and transcript == store.transcript(known, as_published=True))
+    return name if moved else str(stem)
 
 
 def _take_item(store: Store, show: int, found: Feed, item: Item, report: Report) -> None:
@@ -234,7 +249,7 @@ def _take_item(store: Store, show: int, found: Feed, item: Item, report: Report)
     report.failures += failures
 
 
-def _take_address(store: Store, address: str, found: Fetched | None, about: About | None) -> Report:
+def _take_address(store: Store, address: str, found: Fetched | None, about: About | None, show: str) -> Report:
     """A transcript that was fetched, or sound that was not (None) or need not have been."""
     url = httpx.URL(address)
     sound = found is None or formats.is_audio(found.content)
@@ -242,10 +257,16 @@ def _take_address(store: Store, address: str, found: Fetched | None, about: Abou
     told = about or About((reading.title if reading else "") or Path(url.path).name or url.host)
     told = replace(told, guid=told.guid or address, link=told.link or address, audio=address if sound else told.audio)
     report = Report()
-    episode = store.add_episode(store.add_show(url.host), told, source="" if sound else address)
+    episode = store.add_episode(store.add_show(show or url.host), told, source="" if sound else address)
     report.take(episode, store.set_transcript(episode, segments.transcript(reading)) if reading else None)
     report.notes += reading.notes if reading else ()
     return report
+
+
+def _require_no_show(show: str) -> None:
+    """Raises UsageError."""
+    if show:
+        raise UsageError("a feed tells its show itself: --show is for files and folders")
 
 
 def _is_feed(content: bytes) -> bool:

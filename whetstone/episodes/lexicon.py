@@ -52,6 +52,35 @@ POINTING = _words("""
     he she it they them him her his their its this that these those there here then it's that's he's she's they're
     they've they'd it'll it'd that'll which who both either neither such so one ones another
 """)
+# said everywhere of everything: a title of these says nothing
+VAGUE = _words("""
+    problem problems question questions example examples idea ideas number numbers case cases world change
+    changes easy easier hard harder big bigger biggest small smaller win reason reasons sense side sides bunch
+    set sets level levels word words fact facts issue issues story stories moment moments line lines top bottom
+    order type types form forms area areas piece pieces bit bits answer answers topic topics subject
+    conversation episode episodes podcast show listener listeners guest minute minutes second seconds hour hours
+    week weeks month months today tomorrow yesterday morning night long short high low new old real true false
+    full free open close great nice cool amazing interesting important huge crazy funny super main whole general
+    specific particular certain similar possible available whatever default current currently basic simple
+    complicated complex strong clear sure left right hand hands eye eyes head name names list book thought
+    thoughts opinion view point points perspective term terms process approach option options result results
+    effect effects amount value values rest half couple dozen hundred thousand million billion zero three four
+    five six seven eight nine ten percent folks everyone somebody anybody place places home house room door ago
+    early late later soon version versions feature features concept concepts kinds sorts role situation
+    situations context scenario detail details mind sentence another single third fourth fifth senior internal external
+    sake
+    fucking shit damn
+""")
+# before a noun stand the first, before a verb, or an adjective that only tells how something is, the second
+BEFORE_NOUNS = _words("""
+    the a an this these those my your our their his her its of in on with for from by about no any some each
+    every another and or
+""")
+BEFORE_OTHERS = _words("""
+    to i you we they he she it can could will would should must may might don't doesn't didn't won't can't not
+    let's let who gonna just really very so too is are was were be been being i'm you're we're they're it's
+    that's i'd i'll you'll we'll how pretty quite more less most also then
+""")
 _IRREGULAR = {
     "built": "build", "cost": "cost", "paid": "pay", "sold": "sell", "bought": "buy", "lost": "lose", "won": "win",
     "wrote": "write", "written": "write", "began": "begin", "begun": "begin", "grew": "grow", "grown": "grow",

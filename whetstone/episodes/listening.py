@@ -42,7 +42,7 @@ from whetstone.errors import UsageError
 from whetstone.runs.progress import Progress, Stage
 
 MOST_OPEN = 24  # claims on a page about which nothing was found
-VERSION = 2  # of what a stage makes: goes up when it makes something else from the same input
+VERSION = 3  # of what a stage makes: goes up when it makes something else from the same input
 SHORTER, LONGER = 3.0, 30.0  # seconds by which the sound may be shorter or longer than the words before that is told
 
 
@@ -113,10 +113,10 @@ class Listening:
         require_place(out)
         known = self.store.episode(number)
         sound, notes = self._words(known)
-        heard = self.store.transcript(number, as_published=True)
+        heard = self.store.transcript(number, renamed=False)
         assert heard is not None
         known = self._timed(known, heard, sound)
-        vectors.index_episode(self.store, self.search.embedder, number, heard)
+        vectors.index_episode(self.store, self.search.embedder, number)
         content, refused = self._content(known, heard)
         content = replace(content, notes=(*notes, *_mismatch(heard, sound)))
         if sound is not None and heard.origin is Origin.MACHINE:

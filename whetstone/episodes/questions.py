@@ -59,7 +59,7 @@ def answered(gate: Gate, asking: Collection[int], left_out: Collection[int]) -> 
         # of several questions in one breath the last is the one that is answered
         if asked <= ends or _again(gate.transcript, asked, asking):
             continue
-        text = _question(gate.transcript, asked)
+        text = question_text(gate.transcript, asked)
         quote = _answer(gate, asked, asking, left_out) if text else None
         if quote:
             found.append(Answered(text, asked, quote))
@@ -121,6 +121,12 @@ def _asks(transcript: Transcript, segment: int, marked: bool) -> bool:
     return len(line) >= _FEWEST_INVERTED and bool(_INVERTED.match(said) or _TAG.search(said))
 
 
+def asks_openly(text: str) -> bool:
+    """Whether a question has a question's word order: "What went wrong?", not "It went wrong, right?"."""
+    line = " ".join(tokens(text))
+    return bool(_INVERTED.match(line)) and not _CHECKS.search(line)
+
+
 def _again(transcript: Transcript, segment: int, asking: Collection[int]) -> bool:
     """Whether the same person goes on and asks once more in the same turn."""
     speaker = transcript.segments[segment].speaker
@@ -134,7 +140,7 @@ def _again(transcript: Transcript, segment: int, asking: Collection[int]) -> boo
     return False
 
 
-def _question(transcript: Transcript, segment: int) -> str:
+def question_text(transcript: Transcript, segment: int) -> str:
     """The question's own text, filler before it left out; with the sentence before it where it does not say alone what
     it is about. "" for greetings and what is no question at all ("Right?")."""
     place = transcript.segments[segment]

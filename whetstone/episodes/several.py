@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from whetstone.episodes.page.folder import require_place
 from whetstone.episodes.sounds import sound_here
 from whetstone.episodes.store import Store, evidence
 from whetstone.errors import UsageError, WorkFailed
+from whetstone.runs.lock import locked_beside
 from whetstone.runs.progress import Progress
 
 
@@ -31,11 +33,12 @@ def library_file() -> Path:
 @dataclass(frozen=True)
 class Wanted:
     """What is to be made into pages. `episode`: which of a feed's, 1 the newest; None: all. `title`: what a single file
-    is called. `evidence`: files to check claims against."""
+    is called. `show`: the show of files and folders. `evidence`: files to check claims against."""
 
     sources: Sequence[str]
     episode: int | None = 1
     title: str = ""
+    show: str = ""
     evidence: Sequence[Path] = ()
 
 
@@ -51,13 +54,14 @@ def listen(wanted: Wanted, out: Path, settings: Settings, progress: Progress, li
     """The pages of everything that is wanted: in `out` itself for one episode, else each in a folder of its own.
 
     Of several, one that fails does not cost the others. Raises UsageError for sources that are not there, before
-    anything is written; UsageError and WorkFailed where there is one episode and it fails.
+    anything is written, and where another process writes to `out`; UsageError and WorkFailed where there is one episode
+    and it fails.
     """
     _require_sources(wanted)
     require_place(out)
     added = [evidence_files.document(path) for path in wanted.evidence]
     outcome = Outcome()
-    with Store(library or library_file()) as store:
+    with locked_beside(out), Store(library or library_file()) as store:
         listening = Listening(store, settings, progress)
         for found in added:
             evidence.add(store, found.title, found.text, found.source, found.published)
@@ -67,7 +71,8 @@ def listen(wanted: Wanted, out: Path, settings: Settings, progress: Progress, li
         titles = [store.episode(number).about.title for number in numbers]
         for number, title, folder in zip(numbers, titles, _folders(titles, out), strict=True):
             try:
-                outcome.made.append(listening.page(number, folder))
+                with locked_beside(folder) if folder != out else nullcontext():
+                    outcome.made.append(listening.page(number, folder))
             except (UsageError, WorkFailed) as failure:
                 if isinstance(failure, UsageError) and number not in before:
                     _leave_nothing(store, number)
@@ -97,7 +102,7 @@ def _taken(store: Store, wanted: Wanted, progress: Progress, outcome: Outcome) -
     for source in wanted.sources:
         place = source if is_address(source) else str(Path(source).expanduser())
         about = About(wanted.title) if wanted.title else None
-        report = ingest.anything(store, place, only=wanted.episode, about=about)
+        report = ingest.anything(store, place, only=wanted.episode, about=about, show=wanted.show)
         for note in report.notes:
             progress.message(note)
         if not report.episodes:

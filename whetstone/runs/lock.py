@@ -14,11 +14,16 @@ def lock(path: Path) -> int:
 
     Raises UsageError when another process holds it, or the directory cannot be written into.
     """
+    return _take(path / ".lock", path)
+
+
+def _take(file: Path, path: Path) -> int:
+    """`lock` by a file that is made for it. path: what is held, for the message."""
     try:
         # Python opens without inheritance, so the children of a run (sandbox workers) never hold its lock.
-        descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise UsageError(f"cannot write into {path} ({error.strerror}): choose another directory") from error
+        raise UsageError(f"cannot write into {file.parent} ({error.strerror}): choose another directory") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -45,3 +50,29 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         unlock(descriptor)
+
+
+@contextmanager
+def locked_beside(path: Path) -> Iterator[None]:
+    """Hold a folder that need not exist, and that may be replaced within the block: by a file beside it, which goes
+    away again. Makes the folder around it. Raises UsageError as `lock` does."""
+    path = Path(path).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.with_name(f".{path.name}.lock")
+    while True:
+        descriptor = _take(file, path)
+        if _is_still(file, descriptor):
+            break
+        unlock(descriptor)  # whoever held it took the file away between our opening and our locking
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)  # still held: nobody can have it
+        unlock(descriptor)
+
+
+def _is_still(file: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(file), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -7,6 +7,7 @@ const MOST = 3_000_000; // characters of a transcript that are sent
 const byId = (id) => document.getElementById(id);
 const state = byId("state");
 let server = DEFAULT;
+let sent = null; // what was found on the page
 let episode = null; // the library's id of the episode that the page is about
 
 const make = (tag, className = "", text = "") => {
@@ -94,8 +95,9 @@ function show(told) {
   listed(section, "Chapters", told.chapters, (entry, chapter) => { entry.append(chapter.title); entry.append(at(chapter.at)); });
   section.hidden = false;
   const counted = `${told.words.toLocaleString("en")} words`;
-  say(told.episode === null ? `From the transcript on this page (${counted}); nothing was stored.` : `In your library (${counted}).`);
+  say(told.episode === null ? `From the transcript on this page (${counted}); it is not in your library.` : `In your library (${counted}).`);
   episode = told.episode;
+  byId("keep").hidden = episode !== null || !/^https?:/.test(sent.url);
   byId("here-label").hidden = episode === null;
 }
 
@@ -109,7 +111,8 @@ async function read() {
       found = result?.result || found;
     } catch { /* the browser's own pages cannot be read; the library may still know the address */ }
   }
-  show(await ask("summary", { url: /^https?:/.test(page.url) ? page.url : "", title: page.title.slice(0, 1000), text: found.text }));
+  sent = { url: /^https?:/.test(page.url) ? page.url : "", title: page.title.slice(0, 1000), text: found.text };
+  show(await ask("summary", sent));
 }
 
 async function search() {
@@ -129,6 +132,7 @@ async function search() {
 
 const attempt = (work) => work().catch((failure) => say(failure.message, true));
 
+byId("keep").addEventListener("click", () => attempt(async () => { say("Keeping it…"); show(await ask("keep", sent)); }));
 byId("find").addEventListener("submit", (event) => { event.preventDefault(); attempt(search); });
 byId("query").addEventListener("search", () => { if (!byId("query").value) attempt(search); });
 byId("here").addEventListener("change", () => attempt(search));

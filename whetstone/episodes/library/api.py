@@ -1,4 +1,4 @@
-"""What the browser extension asks: a page's transcript in short, and search in it or in the library. JSON."""
+"""What the browser extension asks: a page's transcript in short, to keep it, and search in the library. JSON."""
 
 from __future__ import annotations
 
@@ -88,6 +88,15 @@ def summary(shelf: Shelf, base: str, asked: SummaryRequest) -> dict[str, Any]:
         "quotes": [_quote(each, shown, page) for each in content.quotes],
         "chapters": [{"title": chapter.title, "at": _at(shown, chapter.segment, page)} for chapter in content.chapters],
     }
+
+
+def keep(shelf: Shelf, base: str, asked: SummaryRequest) -> dict[str, Any]:
+    """Put a page's transcript into the library; the summary of the episode that it is now. Raises UsageError."""
+    if not asked.text.strip():
+        raise UsageError("no transcript was found on this page")
+    if shelf.find(urldefrag(asked.url).url) is None:
+        shelf.take(asked.text, asked.title, asked.url)
+    return summary(shelf, base, asked)
 
 
 def search(shelf: Shelf, base: str, asked: SearchRequest) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from whetstone.episodes.embedding import Embedder
-from whetstone.episodes.library import api, pages
+from whetstone.episodes.library import api, pages, sentences
 from whetstone.episodes.library.door import Door
 from whetstone.episodes.library.shelf import Compose, Shelf, UnknownEpisode, Wanted
 from whetstone.errors import UsageError, WorkFailed
@@ -76,9 +76,12 @@ def app_of(shelf: Shelf, hosts: Iterable[str] | None = ()) -> ASGIApp:
             Route("/e/{episode}/audio", routes.audio),
             Route("/e/{episode}/speakers", routes.speakers),
             Route("/e/{episode}/speakers", routes.rename, methods=["POST"]),
+            Route("/e/{episode}/sentences", routes.sentences),
+            Route("/e/{episode}/sentences", routes.correct, methods=["POST"]),
             Route("/e/{episode}/dismiss", routes.dismiss, methods=["POST"]),
             Route("/e/{episode}/{file}", routes.file),
             Route("/api/summary", routes.api_summary, methods=["POST"]),
+            Route("/api/keep", routes.api_keep, methods=["POST"]),
             Route("/api/search", routes.api_search, methods=["POST"]),
         ],
         exception_handlers={
@@ -159,6 +162,16 @@ class Routes:
         await _apart(lambda: self._shelf.rename(episode, names, in_show))
         return _to(request, f"/e/{quote(episode, safe='')}/")
 
+    async def sentences(self, request: Request) -> Response:
+        episode, at = request.path_params["episode"], _number(request.query_params.get("at", ""))
+        return _html(await _apart(lambda: self._pages.sentences(_base(request), episode, at)))
+
+    async def correct(self, request: Request) -> Response:
+        episode = request.path_params["episode"]
+        form = await _form(request)
+        await _apart(lambda: self._shelf.correct(episode, sentences.corrections(form)))
+        return _to(request, f"/e/{quote(episode, safe='')}/#s{_number(form.get('at', ''))}")
+
     async def dismiss(self, request: Request) -> Response:
         episode = request.path_params["episode"]
         form = await _form(request)
@@ -169,6 +182,10 @@ class Routes:
     async def api_summary(self, request: Request) -> Response:
         asked = api.summary_request(await _json_body(request))
         return api.answer(await _apart(lambda: api.summary(self._shelf, _base(request), asked)), HEADERS)
+
+    async def api_keep(self, request: Request) -> Response:
+        asked = api.summary_request(await _json_body(request))
+        return api.answer(await _apart(lambda: api.keep(self._shelf, _base(request), asked)), HEADERS)
 
     async def api_search(self, request: Request) -> Response:
         asked = api.search_request(await _json_body(request))
@@ -214,6 +231,11 @@ def _text(request: Request, name: str) -> str:
 def _page(request: Request) -> int:
     wanted = request.query_params.get("page", "1")
     return int(wanted) if wanted.isdecimal() and 0 < len(wanted) < 7 and int(wanted) else 1
+
+
+def _number(text: str) -> int:
+    """Of a segment; 0 for what is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 8 else 0
 
 
 def _wanted(request: Request) -> Wanted:

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from whetstone.episodes.library.found import marked, samples
-from whetstone.episodes.library.shelf import Hit, Shelf, Wanted
+from whetstone.episodes.library.sentences import stretch
+from whetstone.episodes.library.shelf import Hit, Shelf, UnknownEpisode, Wanted
 from whetstone.episodes.page.render import Desk, render
 from whetstone.episodes.page.templates import fill, read
 
@@ -102,6 +103,43 @@ class Pages:
         known = sorted({*self._shelf.speakers(), *(name for name, _ in shown.about.people)})
         return self._fill("speakers", base, Wanted(), about=shown.about, rows=rows, page=page, known=known)
 
+    def sentences(self, base: str, episode: str, at: int) -> str:
+        """The form that puts right who says single sentences, around segment `at`. Raises UnknownEpisode."""
+        shown = self._shelf.episode(episode)
+        page = self._address(base, episode)
+        published, names = self._shelf.voices(episode)
+        given, transcript = self._shelf.corrections(episode), shown.transcript
+        if not 0 <= at < len(transcript.segments):
+            raise UnknownEpisode(f"episode {episode} has no sentence {at}")
+        part = stretch(transcript, at)
+        rows = [
+            {
+                "segment": segment,
+                "text": transcript.segment_text(segment),
+                "start": transcript.start(transcript.segments[segment].first),
+                "href": f"{page}#s{segment}",
+                "shown": shown.names.get(transcript.segments[segment].speaker) or transcript.segments[segment].speaker,
+                "given": given.get(segment, ""),
+                "published": names.get(published.segments[segment].speaker) or published.segments[segment].speaker,
+                "in_turn": part.turn_first <= segment < part.turn_end,
+            }
+            for segment in range(part.first, part.end)
+        ]
+        return self._fill(
+            "sentences",
+            base,
+            Wanted(),
+            about=shown.about,
+            rows=rows,
+            page=page,
+            at=at,
+            turn=(part.turn_first, part.turn_end),
+            before=part.turn_first - 1 if part.turn_first else None,
+            after=part.turn_end if part.turn_end < len(transcript.segments) else None,
+            speakers_page=f"{page}speakers",
+            known=sorted({*self._shelf.speakers(), *(name for name, _ in shown.about.people)}),
+        )
+
     def episode(self, base: str, episode: str) -> dict[str, str]:
         """The files of an episode's page. Raises UnknownEpisode."""
         shown = self._shelf.episode(episode)
@@ -114,7 +152,7 @@ class Pages:
         if self._shelf.audio(episode) is not None:
             about = replace(about, audio="audio")
         page = self._address(base, episode)
-        desk = Desk(f"{base}/", f"{base}/search", f"{page}speakers", f"{page}dismiss")
+        desk = Desk(f"{base}/", f"{base}/search", f"{page}speakers", f"{page}dismiss", f"{page}sentences")
         files = render(about, shown.transcript, shown.content, shown.names, desk)
         with self._lock:
             self._kept[key] = files

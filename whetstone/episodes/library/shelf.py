@@ -102,6 +102,9 @@ class Shelf(Protocol):
     def voices(self, episode: str) -> tuple[Transcript, Mapping[str, str]]:
         """Its transcript with the speakers' own names, and the names that were given to them by hand."""
 
+    def corrections(self, episode: str) -> Mapping[int, str]:
+        """Segment -> who says it, where a person put the transcript right."""
+
     def audio(self, episode: str) -> Path | None:
         """Its sound on this machine, None where there is none."""
 
@@ -117,8 +120,15 @@ class Shelf(Protocol):
     def rename(self, episode: str, names: Mapping[str, str], in_show: bool = False) -> None:
         """What to call the speakers from now on; "" takes a name back. `in_show`: in all episodes of the show."""
 
+    def correct(self, episode: str, names: Mapping[int, str]) -> None:
+        """Who says single segments; "" leaves one to whom the transcript gives it."""
+
     def dismiss(self, episode: str, claim: str, dismissed: bool) -> None:
         """Put a claim away, or back."""
 
     def read(self, text: str, title: str, address: str) -> Shown:
         """What a transcript says that is not in the library; nothing is stored. Raises UsageError for no transcript."""
+
+    def take(self, text: str, title: str, address: str) -> str:
+        """Put the transcript that stands on a page of the web into the library; its id. Raises UsageError for no
+        transcript, and for no such address."""

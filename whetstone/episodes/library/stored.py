@@ -7,12 +7,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urldefrag
+from urllib.parse import urldefrag, urlsplit
 
 from whetstone.episodes import asking, formats, kept, segments
 from whetstone.episodes.content import About, Answered, Claim, Content, Quote
 from whetstone.episodes.embedding import Embedder
 from whetstone.episodes.extract import content_without_model
+from whetstone.episodes.fetching import is_address
 from whetstone.episodes.library.shelf import Compose, Entry, Hit, Reply, Shown, UnknownEpisode, Wanted
 from whetstone.episodes.search import Filters, Search
 from whetstone.episodes.search import Hit as FoundHit
@@ -60,19 +61,28 @@ class _Catalogue:
 
 def rename(store: Store, episode: int, names: Mapping[str, str], in_show: bool = False) -> int:
     """Call speakers of an episode by other names, "" takes a name back; `in_show`: in all episodes of its show in which
-    somebody is called so. In how many episodes. Raises UsageError for a name that is none, a speaker who is not there.
+    somebody is called so. In how many episodes. Raises UsageError for a name that is none, and for a speaker or a show
+    that is not there.
     """
     known = store.episode(episode)
+    if in_show and not known.about.show:
+        raise UsageError(f"episode {episode} belongs to no show")
     count = 1
     with store.writing():
         for speaker, name in names.items():
-            called = " ".join(name.split())
-            if len(called) > LONGEST_NAME or not called.isprintable():
-                raise UsageError(f"a name is one line of {LONGEST_NAME} characters at most")
+            called = _one_line(name)
             store.rename_speaker(episode, speaker, called or speaker)
             if in_show:
                 count = max(count, store.rename_speaker_in_show(known.show, speaker, called or speaker))
     return count
+
+
+def _one_line(name: str) -> str:
+    """A name as it is kept. Raises UsageError."""
+    called = " ".join(name.split())
+    if len(called) > LONGEST_NAME or not called.isprintable():
+        raise UsageError(f"a name is one line of {LONGEST_NAME} characters at most")
+    return called
 
 
 class StoredShelf:
@@ -133,6 +143,10 @@ class StoredShelf:
         names = {each.original: each.name for each in self._store.speakers(found.id) if each.name != each.original}
         return transcript or Transcript((), (), Timing.NONE, Origin.PUBLISHER), names
 
+    def corrections(self, episode: str) -> Mapping[int, str]:
+        """See `Shelf`."""
+        return self._store.corrections(self._episode(episode).id)
+
     def audio(self, episode: str) -> Path | None:
         """See `Shelf`. Only what is called sound or film is given out, whatever a feed may say."""
         path = sound_here(self._store, self._episode(episode))
@@ -176,10 +190,22 @@ class StoredShelf:
 
     def read(self, text: str, title: str, address: str) -> Shown:
         """See `Shelf`."""
-        reading = formats.read(text.encode("utf-8", "replace"), "the page's transcript", "transcript.txt")
-        transcript = segments.transcript(reading)
-        about = About(title or reading.title, link=address)
+        about, transcript = _read(text, title, address)
         return Shown(about, transcript, content_without_model(about, transcript), {})
+
+    def take(self, text: str, title: str, address: str) -> str:
+        """See `Shelf`. Its show is the site; `whet listen ADDRESS` finds the same episode."""
+        place = urldefrag(address).url
+        if not is_address(place):
+            raise UsageError("only pages of the web can be kept")
+        about, transcript = _read(text, title, place)
+        with self._store.writing():
+            show = self._store.add_show(urlsplit(place).hostname or "")
+            number = self._store.add_episode(show, replace(about, guid=place), source=place)
+            self._store.set_transcript(number, transcript)
+        self.index()
+        keep(self._store, number, content_without_model(about, transcript))
+        return str(number)
 
     # -- what people put right --------------------------------------------------------------------------------------
 
@@ -191,6 +217,13 @@ class StoredShelf:
             shown = {each.original: each.name for each in self._store.speakers(found.id)}
             changed = {who: name for who, name in names.items() if name or shown.get(who, who) != who}
         rename(self._store, found.id, changed, in_show)
+
+    def correct(self, episode: str, names: Mapping[int, str]) -> None:
+        """See `Shelf`."""
+        found = self._episode(episode)
+        with self._store.writing():
+            for segment, name in names.items():
+                self._store.name_segment(found.id, segment, _one_line(name) or None)
 
     def dismiss(self, episode: str, claim: str, dismissed: bool) -> None:
         """See `Shelf`."""
@@ -218,8 +251,13 @@ class StoredShelf:
         with self._lock:
             if self._known is None or self._known.revision != revision:
                 found = tuple(each for each in self._store.episodes() if each.words)
+                single = self._store.corrected_names()
                 speakers = {
-                    each.id: tuple(dict.fromkeys(s.name for s in self._store.speakers(each.id) if s.name))
+                    each.id: tuple(
+                        dict.fromkeys(
+                            [*(s.name for s in self._store.speakers(each.id) if s.name), *single.get(each.id, ())]
+                        )
+                    )
                     for each in found
                 }
                 self._known = _Catalogue(revision, found, speakers)
@@ -237,7 +275,7 @@ class StoredShelf:
     def _made(self, episode: Episode, transcript: Transcript) -> Content:
         """For an episode that nobody made a page of: what can be had without a model. It is kept."""
         chapters = self._store.chapters(episode.id)
-        own = self._store.transcript(episode.id, as_published=True) or transcript
+        own = self._store.transcript(episode.id, renamed=False) or transcript
         content = content_without_model(episode.about, own, chapters)
         keep(self._store, episode.id, content)
         return content
@@ -249,6 +287,11 @@ class StoredShelf:
     def _filters(self, wanted: Wanted, episode: int | None = None) -> Filters:
         shows = [show.id for show in self._store.shows() if show.title == wanted.show]
         return Filters(shows[0] if wanted.show and shows else None, episode, wanted.speaker, wanted.since, wanted.until)
+
+
+def _read(text: str, title: str, address: str) -> tuple[About, Transcript]:
+    reading = formats.read(text.encode("utf-8", "replace"), "the page's transcript", "transcript.txt")
+    return About(title or reading.title, link=address), segments.transcript(reading)
 
 
 def _fits(episode: Episode, wanted: Wanted, speakers: Sequence[str]) -> bool:

@@ -36,13 +36,14 @@ class Desk:
     """What a page in the library has that a page in a folder has not: ways back, and to what people may change.
 
     Addresses: `home` of the list, `search` of its search, `speakers` of the names' form, `dismiss` of the form for
-    claims, `note` a line to show above the page.
+    claims, `sentences` of the form that puts right who says a sentence, `note` a line to show above the page.
     """
 
     home: str
     search: str
     speakers: str
     dismiss: str
+    sentences: str
     note: str = ""
 
 

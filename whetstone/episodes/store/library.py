@@ -7,11 +7,11 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from whetstone.episodes.content import About, Chapter, Quote
-from whetstone.episodes.store import packing, schema
+from whetstone.episodes.store import corrections, packing, schema
 from whetstone.episodes.store.database import Database
 from whetstone.episodes.transcript import Origin, Segment, Timing, Transcript
 from whetstone.errors import UsageError
@@ -151,8 +151,9 @@ class Store(Database):
     def set_transcript(self, episode: int, transcript: Transcript) -> bool:
         """Keep an episode's transcript and put it into the full-text index; False where the same was there already.
 
-        Another one replaces it, and what was made of the old one (vectors, quotes, stages, names of single segments)
-        is forgotten; speakers' names stay. Raises UsageError for an episode that is not there.
+        Another one replaces it, and what was made of the old one (vectors, quotes, stages) is forgotten; speakers'
+        names stay, and those of single sentences that are said in the new one too. Raises UsageError where there is no
+        such episode.
         """
         if len(transcript.segments) >= 1 << schema.SHIFT:
             raise ValueError("more segments than a library can number")
@@ -161,6 +162,7 @@ class Store(Database):
             self.episode(episode)
             if self._holds(episode, transcript, packed):
                 return False
+            given = corrections.told(base, episode)
             _forget_transcript(base, episode)
             about = (transcript.timing.value, transcript.origin.value, transcript.language)
             base.execute(
@@ -176,6 +178,10 @@ class Store(Database):
                 for each in transcript.segments
             ]  # fmt: skip
             base.executemany("INSERT INTO segments VALUES (?,?,?,?,?,?,?,?)", rows)
+            again = corrections.found_again(given, transcript)
+            base.executemany(
+                "INSERT INTO overrides VALUES (?,?)", [(begin + segment, name) for segment, name in again.items()]
+            )
             voices = Counter(each.speaker for each in transcript.segments)
             base.executemany("INSERT INTO voices VALUES (?,?,?)", [(episode, *each) for each in voices.items()])
             base.execute(
@@ -201,21 +207,22 @@ class Store(Database):
         begin = episode << schema.SHIFT
         return [Segment(id - begin, first, first + count, who, bool(new)) for id, first, count, who, new in rows]
 
-    def transcript(self, episode: int, *, as_published: bool = False) -> Transcript | None:
-        """An episode's transcript with the names that were given to speakers by hand (as_published: without them);
-        None while it has none."""
+    def transcript(self, episode: int, *, as_published: bool = False, renamed: bool = True) -> Transcript | None:
+        """An episode's transcript with what people put right by hand; None while it has none.
+
+        as_published: without any of it. renamed: with the names that were given to speakers; else with the transcript's
+        own ones, by which the other stages know them, and only the speakers of single sentences put right.
+        """
         with self.reading():
             row = self.row("SELECT * FROM transcripts WHERE episode = ?", (episode,))
             if row is None:
                 return None
             segments = self._segments(episode)
             names = {} if as_published else dict(self._pairs("renames", "speaker, name", episode))
-            begin, end = _range(episode)
-            overrides = (
-                []
-                if as_published
-                else self.rows("SELECT segment, name FROM overrides WHERE segment BETWEEN ? AND ?", (begin, end))
-            )
+            single = {} if as_published else self.corrections(episode)
+        if not renamed:
+            own = {name: speaker for speaker, name in names.items()}
+            names, single = {}, {segment: own.get(name, name) for segment, name in single.items()}
         found = Transcript(
             packing.unpack(row["packed"]),
             tuple(segments),
@@ -223,7 +230,7 @@ class Store(Database):
             Origin(row["origin"]),
             row["language"],
         )
-        return _renamed(found, names, {segment - begin: name for segment, name in overrides})
+        return corrections.corrected(found, names, single)
 
     def _pairs(self, table: str, columns: str, episode: int) -> list[tuple[str, str]]:
         return [tuple(row) for row in self.rows(f"SELECT {columns} FROM {table} WHERE episode = ?", (episode,))]
@@ -248,7 +255,13 @@ class Store(Database):
     def rename_speaker(self, episode: int, speaker: str, name: str) -> None:
         """Show `name` for the speaker whom the transcript calls `speaker`; the transcript's own name takes it back."""
         self._known(episode, speaker)
+        before = next(each.name for each in self.speakers(episode) if each.original == speaker)
         with self.writing() as base:
+            # single sentences that were given to them by hand stay theirs
+            base.execute(
+                "UPDATE overrides SET name = ? WHERE name = ? AND segment BETWEEN ? AND ?",
+                (name, before, *_range(episode)),
+            )
             if name == speaker:
                 base.execute("DELETE FROM renames WHERE episode = ? AND speaker = ?", (episode, speaker))
             else:
@@ -264,17 +277,33 @@ class Store(Database):
                     found += 1
         return found
 
+    def corrections(self, episode: int) -> dict[int, str]:
+        """Segment -> who says it, where a person put the transcript right."""
+        rows = self.rows("SELECT segment, name FROM overrides WHERE segment BETWEEN ? AND ?", _range(episode))
+        begin = episode << schema.SHIFT
+        return {segment - begin: name for segment, name in rows}
+
+    def corrected_names(self) -> dict[int, tuple[str, ...]]:
+        """Episode -> the names that were given to single sentences of it."""
+        found: dict[int, tuple[str, ...]] = {}
+        for episode, name in self.rows(f"SELECT DISTINCT segment >> {schema.SHIFT}, name FROM overrides"):
+            found[episode] = (*found.get(episode, ()), name)
+        return found
+
     def name_segment(self, episode: int, segment: int, name: str | None) -> None:
         """Say who speaks in one segment, against the transcript; None takes it back. Raises UsageError where there is
         no such segment."""
         id = (episode << schema.SHIFT) + segment
-        if self.row("SELECT 1 FROM segments WHERE id = ?", (id,)) is None:
+        found = self.row("SELECT speaker FROM segments WHERE id = ?", (id,))
+        if found is None:
             raise UsageError(f"episode {episode} has no segment {segment}")
+        shown = {each.original: each.name for each in self.speakers(episode)}
+        called = name if name is None or name in shown.values() else shown.get(name, name)
         with self.writing() as base:
-            if name is None:
+            if called is None or called == shown.get(found[0]):
                 base.execute("DELETE FROM overrides WHERE segment = ?", (id,))
             else:
-                base.execute("INSERT OR REPLACE INTO overrides VALUES (?,?)", (id, name))
+                base.execute("INSERT OR REPLACE INTO overrides VALUES (?,?)", (id, called))
 
     def _known(self, episode: int, speaker: str) -> None:
         known = [each.original for each in self.speakers(episode)]
@@ -329,19 +358,6 @@ def _episode(row: sqlite3.Row) -> Episode:
         row["id"], row["show"], about, row["source"], row["audio_sha256"], row["added"], row["words"] or 0,
         Origin(row["origin"]) if row["origin"] else None, Timing(row["timing"]) if row["timing"] else None,
     )  # fmt: skip
-
-
-def _renamed(transcript: Transcript, names: dict[str, str], overrides: dict[int, str]) -> Transcript:
-    if not names and not overrides:
-        return transcript
-    words, segments = list(transcript.words), []
-    for each in transcript.segments:
-        shown = overrides.get(each.id, names.get(each.speaker, each.speaker))
-        if shown != each.speaker:
-            for at in range(each.first, each.end):
-                words[at] = replace(words[at], speaker=shown)
-        segments.append(replace(each, speaker=shown))
-    return replace(transcript, words=tuple(words), segments=tuple(segments))
 
 
 def _forget_transcript(base: sqlite3.Connection, episode: int) -> None:
