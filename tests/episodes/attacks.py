@@ -1,4 +1,5 @@
-"""Attacks on the quote gate, each a change that a liar or a careless model could make, and how to tell what was said.
+"""Attacks on the quote gate and on summary lines: changes that a liar or a careless model could make, and how to tell
+what was said.
 
 Written apart from `mutations.py`: the truth is looked up in the letters of each turn, not in lists of words, and every
 kind changes something that a reader would call false. Changes of dress alone (`dresses`) must not matter.
@@ -25,8 +26,8 @@ _SYNONYMS = {
 _COUNTS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "fifteen",
            "eighteen", "forty", "hundred", "half", "fifth"]  # fmt: skip
 _ORDINALS = ["first", "second", "third", "fourth", "fifth", "last"]
-_UNITS = ["metres", "metre", "feet", "miles", "pounds", "dollars", "euros", "pence", "cents", "tonnes", "kilos", "weeks",
-          "days", "months", "years", "minutes", "hours", "second", "minute", "megawatts", "gigawatts", "degrees",
+_UNITS = ["metres", "metre", "feet", "miles", "pounds", "dollars", "euros", "pence", "cents", "tonnes", "kilos",
+          "weeks", "days", "months", "years", "minutes", "hours", "second", "minute", "megawatts", "gigawatts", "degrees",
           "percent", "homes", "turbines"]  # fmt: skip
 _DATES = ["January", "February", "March", "October", "Tuesday", "Sunday", "Wednesday"]
 # letters of other alphabets that look like these
@@ -125,7 +126,7 @@ def _other_of(listed: list[str]) -> Change:
             known = core in listed or core.lower() in listed
             if not known:
                 return None
-            new = draw.choice([each for each in listed if each.lower() != core.lower()])
+            new = draw.choice([each for each in listed if each.lower() != core.lower() and each not in " ".join(words)])
             return word.replace(core, new)
 
         return _replaced(words, draw, other)
@@ -331,3 +332,104 @@ def _percent(text: str, draw: random.Random) -> str:
 
 
 _DRESSES = [_wide, _ligatures, _unseen, _typography, _shouted, _unpunctuated, _spaced, _quoted_inside, _percent]
+
+
+_IN_DIGITS = {word: at for at, word in enumerate(_COUNTS[:12], 1)}
+_IN_DIGITS |= {"fifteen": 15, "eighteen": 18, "forty": 40}
+_SCALES = ["hundred", "thousand", "million", "billion", "trillion"]
+_RANKS = ["third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "fourteenth", "fifteenth"]
+_RATES = ["second", "minute", "hour", "day", "week", "year"]
+
+
+def wrong_lines(true: list[tuple[str, str]], seed: int, count: int) -> Iterator[tuple[str, str, int]]:
+    """(kind, line, number of the true line) of `count` summary lines with something countable changed. `true`: lines
+    and the words that they cite; what stands in these words is no lie."""
+    draw = random.Random(seed)
+    kinds: dict[str, Callable[[str, random.Random], str | None]] = {
+        "digit": _line_digit, "number in words": _line_word(list(_IN_DIGITS)), "scale": _line_word(_SCALES),
+        "rank": _line_word(_RANKS), "unit": _line_unit, "month or day": _line_word(_DATES),
+        "currency": _line_currency, "rate": _line_rate, "percent": _line_percent, "exchanged": _line_exchanged,
+        "power of ten": _line_power,
+    }  # fmt: skip
+    made = 0
+    while made < count:
+        kind = draw.choice(list(kinds))
+        number = draw.randrange(len(true))
+        text, cited = true[number]
+        new = kinds[kind](text, draw)
+        if new is not None and new != text and not _there(new, text, cited):
+            made += 1
+            yield kind, new, number
+
+
+def _there(new: str, old: str, cited: str) -> bool:
+    """Whether what is new in a line stands in the cited words too, in digits or in words."""
+    before, said = letters(old).split(), letters(cited).split()
+    added = [word for word in letters(new).split() if word not in before]
+    told = {str(_IN_DIGITS.get(word, word)) for word in said}
+    return bool(added) and all(str(_IN_DIGITS.get(word, word)) in told for word in added)
+
+
+def _line_word(listed: list[str]) -> Callable[[str, random.Random], str | None]:
+    change = _other_of(listed)
+
+    def changed(text: str, draw: random.Random) -> str | None:
+        words = change(text.split(), draw)
+        return " ".join(words) if words else None
+
+    return changed
+
+
+def _line_digit(text: str, draw: random.Random) -> str | None:
+    places = [at for at, c in enumerate(text) if c.isdigit()]
+    if not places:
+        return None
+    at = draw.choice(places)
+    return text[:at] + str((int(text[at]) + draw.randint(1, 9)) % 10) + text[at + 1 :]
+
+
+def _line_power(text: str, draw: random.Random) -> str | None:
+    found = re.search(r"\d+(?:[.,]\d+)*", text)
+    if found is None:
+        return None
+    new = draw.choice(
+        [found[0] + "0" * ("." not in found[0]), found[0].replace(",", "."), found[0].replace(".", ""), "1" + found[0]]
+    )
+    return text[: found.start()] + new + text[found.end() :]
+
+
+def _line_currency(text: str, draw: random.Random) -> str | None:
+    new = draw.choice("$€¥")
+    return text.replace("£", new) if "£" in text else text.replace(" pounds", " dollars") if "pounds" in text else None
+
+
+def _line_rate(text: str, draw: random.Random) -> str | None:
+    found = re.search(r"(?:per|an?) (second|minute|hour|day|week|year)\b", text)
+    return text[: found.start(1)] + draw.choice(_RATES) + text[found.end(1) :] if found else None
+
+
+def _line_unit(text: str, draw: random.Random) -> str | None:
+    listed = [unit for unit in _UNITS if unit not in {"turbines", "homes"}]
+    words = text.split()
+    counts = [any(c.isdigit() for c in word) or word.lower() in _IN_DIGITS for word in words]
+    places = [at + 1 for at, counted in enumerate(counts[:-1]) if counted and words[at + 1].strip(".,?") in listed]
+    if not places:
+        return None
+    at = draw.choice(places)
+    core = words[at].strip(".,?")
+    words[at] = words[at].replace(core, draw.choice([unit for unit in listed if unit.rstrip("s") != core.rstrip("s")]))
+    return " ".join(words)
+
+
+def _line_percent(text: str, draw: random.Random) -> str | None:
+    return re.sub(r"(\d+)%", draw.choice([r"\1 tonnes", r"\1 pounds"]), text) if re.search(r"\d%", text) else None
+
+
+def _line_exchanged(text: str, draw: random.Random) -> str | None:
+    """Two numbers of a line in each other's place, where each has a clause of its own."""
+    found = list(re.finditer(r"(?<![\d.,])\d+(?:[.,]\d+)*", text))
+    if len(found) != 2 or not re.search(r"[,;]", text[found[0].end() : found[1].start()]):
+        return None
+    one, other = found
+    between = text[one.end() : other.start()]
+    return text[: one.start()] + other[0] + between + one[0] + text[other.end() :]

@@ -6,8 +6,11 @@ from collections import Counter
 
 import pytest
 
-from tests.episodes.attacks import Truth, dresses, letters, lies
+from tests.episodes.attacks import Truth, dresses, letters, lies, wrong_lines
 from tests.episodes.conversation import GUEST, HOST, conversation
+from tests.episodes.test_faithful import GOOD
+from whetstone.episodes.content import Line
+from whetstone.episodes.faithful import check_lines
 from whetstone.episodes.gate import Accepted, Gate
 from whetstone.episodes.transcript import Origin, Timing, Transcript
 
@@ -45,3 +48,12 @@ def test_the_oracle() -> None:
     assert truth.said("WE THREW AWAY the gearbox", GUEST)
     assert not truth.said("We threw away the gearbox", HOST)
     assert not truth.said("hrew away the gearbox") and not truth.said("it is quite heated")
+
+
+def test_of_a_thousand_lines_with_a_wrong_number_none_is_shown() -> None:
+    true = [*GOOD, *((TALK.segment_text(each.id), (each.id,)) for each in TALK.segments)]
+    cited = [(text, " ".join(TALK.segment_text(each) for each in segments)) for text, segments in true]
+    told = list(wrong_lines(cited, 53, 1000))
+    assert len(Counter(kind for kind, _, _ in told)) == 11
+    kept, _ = check_lines([Line(text, true[number][1]) for _, text, number in told], TALK, gate=Gate(TALK))
+    assert [line.text for line in kept] == []

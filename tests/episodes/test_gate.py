@@ -226,7 +226,7 @@ def test_where_whole_sentences_are_too_long_no_half_one_is_shown() -> None:
     )
     turns = [("A", f"{long} Nobody was hurt on that day. {long}")]
     gate = Gate(transcript_of(turns))
-    first, second, third = gate.transcript.segments
+    first, second, _ = gate.transcript.segments
     over = quote(gate.check("it gave way. Nobody was hurt on that day. He denied, as everybody"))
     assert (over.first, over.end) != (second.first, second.end)
     shown = quote(gate.whole(over))

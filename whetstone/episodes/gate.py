@@ -14,12 +14,12 @@ from enum import StrEnum
 from itertools import pairwise
 
 from whetstone.episodes.content import Badge, Quote
-from whetstone.episodes.lexicon import stem
+from whetstone.episodes.lexicon import negates, stem
 from whetstone.episodes.names import Names
 from whetstone.episodes.nearest import Nearest, nearest
 from whetstone.episodes.normal import normal, tokens
 from whetstone.episodes.quantities import is_number
-from whetstone.episodes.quoted import FEWEST_QUOTED, quoted_runs
+from whetstone.episodes.quoted import FEWEST_QUOTED, Run, credited, quoted_runs
 from whetstone.episodes.segments import borders
 from whetstone.episodes.transcript import Origin, Transcript
 
@@ -40,6 +40,8 @@ class Reason(StrEnum):
     OTHER_SPEAKER = "somebody else says it"
     PAUSE = "it is interrupted"
     REPEATS = "the recogniser is not sure that it was said"
+    TURNED = "the denial around it is left out"
+    QUESTION = "a question is told as a statement, or the other way round"
     CUT = "its sentences cannot be shown whole"
 
 
@@ -75,6 +77,7 @@ class Gate:
         for place, token in enumerate(self._normal.tokens):
             self._places.setdefault(token, []).append(place)
         self._stems = frozenset(stem(token) for token in self._places)
+        self._speakers = {word.speaker for word in transcript.words if word.speaker}
         self._borders = borders(transcript)
         self._segment_of = [0] * len(transcript.words)
         for segment in transcript.segments:
@@ -131,9 +134,26 @@ class Gate:
 
     def line(self, text: str, segments: Sequence[int] = ()) -> tuple[Refused, ...]:
         """What a line of a summary or an answer puts between quotation marks and the transcript does not have: quoted
-        runs of four words or more pass the gate like every other quote. Empty: nothing is wrong."""
-        results = (self.check(run, segments=segments, fewest=FEWEST_QUOTED) for run in quoted_runs(text))
+        runs of four words or more pass the gate like every other quote, as the words of whom the line names. Empty:
+        nothing is wrong."""
+        results = (self._in_line(run, segments) for run in quoted_runs(text))
         return tuple(result for result in results if isinstance(result, Refused))
+
+    def _in_line(self, run: Run, segments: Sequence[int]) -> Accepted | Refused:
+        speaker = credited(run, self._speakers)
+        found = self.check(run.text, segments=segments, speaker=speaker, fewest=FEWEST_QUOTED)
+        if isinstance(found, Refused):
+            return found
+        around = tokens(f"{run.before} {run.after}")
+        place = self.segments_of(found.quote)
+        opens, ends = self.transcript.segments[place[0]].first, self.transcript.segments[place[-1]].end
+        left = tokens(self.transcript.text(opens, found.quote.first))
+        right = tokens(self.transcript.text(found.quote.end, min(ends, found.quote.end + 2)))
+        if any(map(negates, (*left, *right))) and not any(map(negates, around)):
+            return Refused(Reason.TURNED, run.text)
+        asked = "?" in self.transcript.text(found.quote.first, ends)
+        asks = "?" in run.text + run.after or not {"ask", "wonder", "question"}.isdisjoint(map(stem, around))
+        return Refused(Reason.QUESTION, run.text) if asked != asks and ("?" in run.text or asked) else found
 
     def says(self, token: str) -> bool:
         """Whether the transcript has the token (in normal form) in any inflection."""
