@@ -27,8 +27,8 @@ _COUNTS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine
            "eighteen", "forty", "hundred", "half", "fifth"]  # fmt: skip
 _ORDINALS = ["first", "second", "third", "fourth", "fifth", "last"]
 _UNITS = ["metres", "metre", "feet", "miles", "pounds", "dollars", "euros", "pence", "cents", "tonnes", "kilos",
-          "weeks", "days", "months", "years", "minutes", "hours", "second", "minute", "megawatts", "gigawatts", "degrees",
-          "percent", "homes", "turbines"]  # fmt: skip
+          "weeks", "days", "months", "years", "minutes", "hours", "second", "minute", "megawatts", "gigawatts",
+          "degrees", "percent", "homes", "turbines"]  # fmt: skip
 _DATES = ["January", "February", "March", "October", "Tuesday", "Sunday", "Wednesday"]
 # letters of other alphabets that look like these
 _LOOK = {"a": "а", "e": "е", "o": "о", "p": "р", "c": "с", "x": "х", "i": "і", "y": "у", "A": "Α", "T": "Τ", "n": "ո"}
@@ -86,6 +86,7 @@ def lies(transcript: Transcript, seed: int, count: int) -> Iterator[tuple[str, s
             if kind == "wrong speaker":
                 others = sorted({other for other, _ in long if other != who})
                 speaker = draw.choice([draw.choice(others), draw.choice(others).split()[0]]) if others else ""
+                speaker = "" if speaker in who else speaker
                 changed: Words | None = span if others else None
             elif kind in _SPLICES:
                 changed = _SPLICES[kind](transcript, draw)

@@ -156,11 +156,11 @@ class Hearing:
     def _recogniser(self, spec: str) -> Hears:
         if spec not in self._recognisers:
             if _is_endpoint(spec):
-                from whetstone.engine.remote.credentials import ApiKey
+                from whetstone.engine.remote.endpoint import checked_address, environment_key
                 from whetstone.episodes.hearing.remote import RemoteRecogniser
 
-                name = self.settings.recogniser_name or ""
-                self._recognisers[spec] = RemoteRecogniser(spec, name, ApiKey.from_environment())
+                name, key = self.settings.recogniser_name or "", environment_key(checked_address(spec))
+                self._recognisers[spec] = RemoteRecogniser(spec, name, key)
             else:
                 self._recognisers[spec] = Recogniser(spec)
         return self._recognisers[spec]

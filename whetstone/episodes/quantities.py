@@ -69,7 +69,8 @@ _NEAR = 3
 # words that bound the number after them: it is no less, or no more
 _BOUNDS = {
     "at least": "≥", "no less than": "≥", "more than": ">", "greater than": ">", "over": ">?", "above": ">?",
-    "at most": "≤", "up to": "≤", "no more than": "≤", "less than": "<", "fewer than": "<", "under": "<?", "below": "<?",
+    "at most": "≤", "up to": "≤", "no more than": "≤", "less than": "<", "fewer than": "<", "under": "<?",
+    "below": "<?",
 }  # fmt: skip
 # words of grammar that are counted all the same
 _COUNTED = frozenset(

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
 from tests.episodes.hearing.speech import TEXT, music, silence, speak, write
+from whetstone.engine.remote.credentials import ApiKey
+from whetstone.episodes.heard import Hearing, HearingSettings
 from whetstone.episodes.hearing import weights
 from whetstone.episodes.hearing.doubts import disagreements, loops
 from whetstone.episodes.hearing.recognise import Heard, Recogniser, hear, second_look
 from whetstone.episodes.hearing.remote import RemoteRecogniser
 from whetstone.episodes.hearing.sound import RATE, Piece, length, pieces
 from whetstone.episodes.hearing.weights import available, whisper_folder
+from whetstone.episodes.store import Store
 from whetstone.episodes.transcript import Word
 from whetstone.errors import UsageError
+from whetstone.runs.progress import Progress
 
 av = pytest.importorskip("av", reason="the extra asr is not installed")
 
@@ -230,6 +236,28 @@ def test_a_transcription_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [(word.text, word.start) for word in heard[0].words] == [("Hello", 0.5), ("there.", 1.0)]
     assert len(asked) == 2 and b"RIFF" in asked[1] and b"whisper-1" in asked[1]
     with pytest.raises(UsageError, match="in the clear"):
-        from whetstone.engine.remote.credentials import ApiKey
-
         RemoteRecogniser("http://example.org/v1", "m", ApiKey("k"))
+
+
+def test_a_key_in_the_environment_does_not_keep_a_recogniser_in_the_network_from_hearing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-secret-of-somebody")
+    with Store(tmp_path / "library.sqlite") as store:
+        for address, sent in (("http://192.168.0.7:9000/v1", False), ("http://127.0.0.1:9000/v1", True)):
+            settings = HearingSettings(address, "whisper-1")
+            recogniser = Hearing(store, settings, Progress(stream=io.StringIO()))._recogniser(address)
+            assert isinstance(recogniser, RemoteRecogniser)
+            assert (recogniser._key is not None) == sent
+
+
+def test_what_a_transcription_endpoint_says_is_one_line_without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(400, text=f"no\nsuch model, {request.headers['authorization']}")
+
+    client = httpx.Client
+    monkeypatch.setattr(httpx, "Client", lambda **given: client(transport=httpx.MockTransport(refusing), **given))
+    remote = RemoteRecogniser("https://example.org/v1", "m", ApiKey("a-secret-of-somebody"))
+    with pytest.raises(UsageError, match=r"no such model, Bearer \[key\]") as refused:
+        remote.piece(Piece(0.0, np.zeros(RATE, dtype=np.float32)))
+    assert "\n" not in str(refused.value)
