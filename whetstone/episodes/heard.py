@@ -21,7 +21,7 @@ from whetstone.episodes.transcript import Origin, Timing, Transcript, Word
 from whetstone.errors import UsageError
 from whetstone.runs.progress import Progress
 
-VERSION = 2  # of what is kept: goes up when the same sound gives something else
+VERSION = 3  # of what is kept: goes up when the same sound gives something else
 SHORTER = 10.0  # seconds that a file may hold less than it says before that is told
 
 
