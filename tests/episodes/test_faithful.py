@@ -50,6 +50,15 @@ GOOD = [
     ("Mara asks what went wrong.", about("What went wrong")),
     ('"Print it on a mug," he says.', about("Print it")),
     ('He calls a gearbox "a box of oil waiting for a leak".', about("waiting for a leak")),
+    ('They did not "test the seals in sand", he says.', about("did not test the seals")),
+    ('Mara asks whether he "hired the leader of the protest".', about("leader of the protest")),
+    ('Asked by Mara, Tomas Adeyemi says: "We threw away the gearbox."', about("threw away", "second design")),
+    ('"We threw away the gearbox," Adeyemi told Voss.', about("threw away", "second design")),
+    ("The second turbine was heavy: 210 tonnes, where the old one had 85.", about("210 tonnes", "direct drive")),
+    ("In the fourth year you are certain that you always knew better.", about("In the fourth year")),
+    ("One metre per second starts the rotors.", about("When the stream passes")),
+    ("After the 3rd one he thought of putting water to work.", about("After the third one")),
+    ("The gearbox flooded on the fourteenth of February.", about("gearbox flooded")),
 ]  # fmt: skip
 
 BAD = [
@@ -87,6 +96,36 @@ BAD = [
     ("Wind is not cheaper.", about("Wind is cheaper"), Fault.NEGATION),
     ('He said "we did test the seals in sand" about it.', about("did not test the seals"), Fault.QUOTATION),
     ("He admits: “we always knew that the seals would fail”.", about("did not test the seals"), Fault.QUOTATION),
+    ("The second machine failed.", about("The first machine failed"), Fault.NUMBER),
+    ("After the fourth one he thought of putting water to work.", about("After the third one"), Fault.NUMBER),
+    ("The gearbox flooded on the fifteenth of February, 2014.", about("gearbox flooded"), Fault.NUMBER),
+    ("They moved one turbine 700 metres to the north.", about("700 metres"), Fault.NUMBER),
+    ("Only one turbine was put on the lobster ground.", about("Our first map"), Fault.NUMBER),
+    ("The stream runs at 3.6 metres per hour.", about("3.6"), Fault.NUMBER),
+    ("The stream runs at 3.6 metres a minute.", about("3.6"), Fault.NUMBER),
+    ("Electricity sells at 19 pence per megawatt hour.", about("19 pence"), Fault.NUMBER),
+    ("The water turns four times a week.", about("Four times a day"), Fault.NUMBER),
+    ("The new turbine weighs 85 tonnes, the old one 210.", about("210 tonnes"), Fault.EXCHANGED),
+    ("The next station will be at 9 pence, and with a gigawatt 13.", about("19 pence", "My own e"), Fault.EXCHANGED),
+    ("He knows of more than three sites like that.", about("at least three", "Do you trust"), Fault.NUMBER),
+    ("The turbine turns at most 12 times per minute.", about("12 revolutions"), Fault.NUMBER),
+    ("The blades pitch round by 18O degrees.", about("180 degrees"), Fault.NUMBER),
+    ("1140 cameras recorded for three years.", about("recorded for three", "1,140"), Fault.NUMBER),
+    ("The first ten percent of a clean grid is expensive.", about("last ten percent"), Fault.NUMBER),
+    ("The sand ate the seals in a month.", about("nine weeks"), Fault.NUMBER),
+    ("One person watches from the harbour.", about("Two people watch"), Fault.NUMBER),
+    ("The turbines were moved 700 metres to the south.", about("700 metres"), Fault.NEGATION),
+    ("All of the investors left.", about("4.2 million"), Fault.NEGATION),
+    ('Mara Voss: "We threw away the gearbox."', about("threw away", "second design"), Fault.QUOTATION),
+    ("Mara told Tomas: “We threw away the gearbox.”", about("threw away", "second design"), Fault.QUOTATION),
+    ("Tomas hears from Mara Voss: “We threw away the gearbox.”", about("threw", "second design"), Fault.QUOTATION),
+    ('They would "test the seals in sand", he says.', about("did not test the seals"), Fault.QUOTATION),
+    ('"We did not test the seals in sand?" he says.', about("did not test the seals"), Fault.QUOTATION),
+    ('Mara says "you hired the leader of the protest".', about("leader of the protest"), Fault.QUOTATION),
+    ("He said ''we did test the seals in sand''.", about("did not test the seals"), Fault.QUOTATION),
+    ("He said &quot;we never tested the seals in sand&quot;.", about("did not test the seals"), Fault.QUOTATION),
+    ("He said ｢we never tested the seals in sand｣.", about("did not test the seals"), Fault.QUOTATION),
+    ("He said <<we never tested the seals in sand>>.", about("did not test the seals"), Fault.QUOTATION),
     ("A cat needs a garden, a sofa and a warm kitchen.", about("threw away"), Fault.UNSUPPORTED),
 ]  # fmt: skip
 
@@ -135,10 +174,13 @@ def test_every_sentence_of_the_interview_is_faithful_to_itself() -> None:
 
 def test_the_same_holds_where_the_transcript_has_no_capitals_and_no_punctuation() -> None:
     bare = conversation(bare=True)
-    kept, _ = check_lines([Line(text, segments) for text, segments in GOOD if '"' not in text], bare)
-    assert len(kept) >= len(GOOD) - 4
-    _, dropped = check_lines([Line(text, segments) for text, segments, _ in BAD], bare)
-    assert len(dropped) == len(BAD)
+    good = [Line(text, segments) for text, segments in GOOD if '"' not in text]
+    kept, _ = check_lines(good, bare)
+    assert len(kept) >= len(good) - 2
+    # without its marks nothing tells a question from a statement
+    bad = [Line(text, segments) for text, segments, _ in BAD if "you hired the leader" not in text]
+    _, dropped = check_lines(bad, bare)
+    assert len(dropped) == len(bad)
 
 
 def test_support() -> None:

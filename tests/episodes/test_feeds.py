@@ -10,10 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.episodes.server import Page, serving
-from whetstone.episodes import feed_xml, feeds, fetching, formats
+from whetstone.episodes import feed_xml, feeds, fetching, formats, ingest, sounds
 from whetstone.episodes.feeds import Feed, Link, Person, Soundbite
+from whetstone.episodes.store import Store
 from whetstone.errors import UsageError, WorkFailed
 
 FEED = """<?xml version="1.0" encoding="UTF-8"?>
@@ -193,6 +196,46 @@ def test_a_feed_from_the_web() -> None:
         assert len(asked) == 3
 
 
+def test_any_bytes_are_a_feed_or_refused_in_one_line() -> None:
+    scraps = ["<item>", "</item>", "<title>", "&", "&nbsp;", "<![CDATA[", "]]>", "<!--", "-->", "\x00", "\u202e", "//x"]
+    scraps += ['<enclosure url="', '"/>', "<pubDate>", "Tue, 99 Nov", "http://[", "<a:b>", '<?xml encoding="utf-16"?>']
+    encodings = st.sampled_from(["utf-8", "utf-16", "utf-32"])
+
+    @given(st.lists(st.sampled_from(scraps), max_size=12).map("".join), encodings)
+    @settings(max_examples=150, deadline=None)
+    def read(scrap: str, encoding: str) -> None:
+        text = f"<rss><channel><item><title>t</title>{scrap}</item></channel></rss>"
+        try:
+            feeds.parse(text.encode(encoding), "http://example.org/f")
+        except UsageError as failure:
+            assert "\n" not in str(failure)
+
+    read()
+
+
+def test_an_address_of_sound_that_no_file_can_have(tmp_path: Path) -> None:
+    feed = tmp_path / "feed.xml"
+    for name in ("a" * 5000 + ".mp3", "xn--zz.mp3", "http://xn--zz/a.mp3"):
+        feed.write_text(
+            f"<rss><channel><title>s</title><item><title>t</title><enclosure url='{name}'/></item></channel></rss>"
+        )
+        with Store(tmp_path / "library.sqlite") as store:
+            (number,) = ingest.feed(store, feed).episodes
+            assert sounds.sound_here(store, store.episode(number)) is None
+
+
+def test_a_feed_without_episodes_and_an_entity_before_it(tmp_path: Path) -> None:
+    feed = tmp_path / "feed.xml"
+    with Store(tmp_path / "library.sqlite") as store:
+        feed.write_text("<rss><channel><title>s</title></channel></rss>")
+        with pytest.raises(UsageError, match="has no episodes"):
+            ingest.anything(store, str(feed), only=1)
+        # the entity is so long that the feed begins far behind it: it is no transcript all the same
+        feed.write_text(f"<!DOCTYPE rss [<!ENTITY a '{'a' * 30_000}'>]>{feed.read_text()}")
+        with pytest.raises(UsageError, match="XML"):
+            ingest.anything(store, str(feed), only=1)
+
+
 def test_limits_of_fetching() -> None:
     pages = {
         "/endless": Page(b"x" * 100_000, endless=True),
@@ -216,7 +259,7 @@ def test_limits_of_fetching() -> None:
             fetching.fetch(f"{address}/away")
     with pytest.raises(WorkFailed, match="cannot be fetched"):
         fetching.fetch(address)
-    for wrong in ("file:///etc/passwd", "http://", "ftp://x/y", "http://[::1"):
+    for wrong in ("file:///etc/passwd", "http://", "ftp://x/y", "http://[::1", "http://xn--zz/x"):
         with pytest.raises(UsageError):
             fetching.fetch(wrong)
 
@@ -234,6 +277,9 @@ def test_limits_of_fetching() -> None:
         ("http://0.0.0.0/", True),
         ("http://[::ffff:127.0.0.1]/", True),
         ("http://2130706433/", True),
+        ("http://[64:ff9b::7f00:1]/", True),  # 127.0.0.1 behind a translator of addresses
+        ("http://[2002:7f00:1::]/", True),
+        ("http://[64:ff9b::909:909]/", False),
         ("http://9.9.9.9/", False),
     ],
 )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.episodes.conversation import GUEST, HOST, conversation, transcript_of
 from tests.episodes.mutations import Oracle, Proposal, dressed, mutated, true_spans
+from whetstone.episodes import formats, segments
 from whetstone.episodes.content import Badge, Quote
 from whetstone.episodes.gate import Accepted, Gate, Reason, Refused
 from whetstone.episodes.transcript import Origin, Timing, Transcript
@@ -212,32 +213,62 @@ def test_badges() -> None:
     assert refused(Gate(replace(machine.transcript, words=looped)).check(plain)) is Reason.REPEATS
 
 
-def test_a_span_by_its_first_and_last_words(gate: Gate) -> None:
-    segment = next(s.id for s in gate.transcript.segments if "threw away" in gate.transcript.segment_text(s.id))
-    found = quote(gate.span(segment, "We threw away", "decision we made"))
-    assert gate.transcript.text(found.first, found.end).endswith("important decision we made.")
-    assert quote(gate.span(segment, "we threw away the gearbox", "we made.", speaker="Tomas")).speaker == GUEST
-    same = quote(gate.span(segment, "We threw away the gearbox. That is", "gearbox. That is"))
-    assert (same.first, same.end) == (found.first, found.first + 7)
-    assert refused(gate.span(segment, "We threw out", "we made")) is Reason.ABSENT
-    assert refused(gate.span(segment, "We threw away", "we have made")) is Reason.ABSENT
-    assert refused(gate.span(segment, "We threw away", "the gearbox")) is Reason.SHORT
-    assert refused(gate.span(segment, "We threw … away", "we made")) is Reason.OMISSION
-    assert refused(gate.span(segment, "", "we made")) is Reason.SHORT
-    assert refused(gate.span(10**6, "We threw away", "we made")) is Reason.SEGMENT
-    assert refused(gate.span(-1, "We threw away", "we made")) is Reason.SEGMENT
-    last = len(gate.transcript.segments) - 1
-    assert refused(gate.span(segment, "We threw away", "See you next week", last=last)) in {Reason.LONG}
-    # "Yes" is the host's question's answer: the span may not run on into another person's words
-    assert refused(gate.span(segment, "We threw away", "aren't they?")) is Reason.ABSENT
-
-
 def test_a_quote_is_widened_to_whole_sentences(gate: Gate) -> None:
     cut = quote(gate.check("test the seals in sand. We tested them in clean salt water"))
-    whole = gate.whole(cut)
+    whole = quote(gate.whole(cut))
     assert gate.transcript.text(whole.first, whole.end).startswith("We did not test the seals in sand.")
     assert gate.transcript.text(whole.first, whole.end).endswith("they were perfect.")
-    assert gate.whole(cut, longest=10) == cut
+
+
+def test_where_whole_sentences_are_too_long_no_half_one_is_shown() -> None:
+    long = (
+        "He denied, as everybody who was there will remember, that " + "the sea wall was old and " * 5 + "it gave way."
+    )
+    turns = [("A", f"{long} Nobody was hurt on that day. {long}")]
+    gate = Gate(transcript_of(turns))
+    first, second, _ = gate.transcript.segments
+    over = quote(gate.check("it gave way. Nobody was hurt on that day. He denied, as everybody"))
+    assert (over.first, over.end) != (second.first, second.end)
+    shown = quote(gate.whole(over))
+    assert (shown.first, shown.end) == (second.first, second.end)  # the sentence that is whole in it
+    half = quote(gate.check("the sea wall was old and it gave way"))
+    shown = quote(gate.whole(half, longest=10))
+    assert (shown.first, shown.end) == (first.first, first.end)
+    broken = tuple(
+        replace(word, start=word.start + 60, end=word.end + 60) if at > 5 and word.start and word.end else word
+        for at, word in enumerate(gate.transcript.words)
+    )
+    paused = Gate(replace(gate.transcript, words=broken))
+    half = quote(paused.check("the sea wall was old and it gave way"))
+    assert refused(paused.whole(half)) is Reason.CUT
+
+
+def test_where_nobody_is_named_a_paragraph_may_be_somebody_elses() -> None:
+    text = "Did the wall hold that night? Yes, it did."
+    captions = "WEBVTT\n\n00:00.000 --> 00:03.000\n>> Did the wall hold that night?\n\n" \
+               "00:03.000 --> 00:05.000\n>> Yes, it did. And it stands today.\n"  # fmt: skip
+    spoken = segments.transcript(formats.read(captions.encode()))
+    assert refused(Gate(spoken).check(text)) is Reason.SPEAKERS
+    assert quote(Gate(spoken).check("Yes, it did. And it stands today.")).speaker == ""
+    written = b"Did the wall hold that night?\n\nYes, it did. And it stands today.\n"
+    assert refused(Gate(segments.transcript(formats.read(written))).check(text)) is Reason.SPEAKERS
+    # paragraphs that the program made, for the page, say nothing of who speaks
+    card = "{0}\n00:{0:02}:00,000 --> 00:{0:02}:59,500\nThe tide comes in and the tide goes out again.\n\n"
+    made = segments.transcript(formats.read("".join(card.format(at) for at in range(60)).encode()))
+    assert sum(each.paragraph for each in made.segments) > 3
+    border = next(each.first for each in made.segments[1:] if each.paragraph)
+    assert quote(Gate(made).words(border - 4, border + 4))
+
+
+def test_words_without_a_name_are_not_the_persons_beside_them() -> None:
+    named = transcript_of(
+        [("A", "The wall did not hold that night, nor did the pump."), ("", "It was a lie, of course.")]
+    )
+    gate = Gate(named)
+    assert refused(gate.check("hold that night, nor did the pump. It was a lie")) is Reason.SPEAKERS
+    text = "The wall did not hold that night, nor did the pump. It"  # eleven words of twelve are A's
+    assert refused(gate.check(text)) is Reason.SPEAKERS
+    assert quote(gate.check("hold that night, nor did the pump")).speaker == "A"
 
 
 def test_quotation_marks_in_a_line_pass_the_same_gate(gate: Gate) -> None:

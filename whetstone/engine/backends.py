@@ -145,17 +145,12 @@ class Source:
         return load(self.model, self.device)
 
     def _endpoint(self) -> Backend:
-        from whetstone.engine.remote.endpoint import Endpoint, checked_address, is_loopback
+        from whetstone.engine.remote.endpoint import Endpoint, checked_address, environment_key
         from whetstone.engine.remote.settings import EndpointSettings
 
         address = checked_address(self.model)
         settings = EndpointSettings() if self.settings is None else EndpointSettings.load(self.settings)
-        key: ApiKey | None = None
-        if self.api_key_file is not None:
-            key = ApiKey.from_file(self.api_key_file)
-        elif address.startswith("https://") or is_loopback(address):
-            # the variable was meant for some endpoint, not for any: it goes where nobody on the way can read it
-            key = ApiKey.from_environment()
+        key = environment_key(address) if self.api_key_file is None else ApiKey.from_file(self.api_key_file)
         return Backend(Endpoint(address, self.name or "", key, settings))
 
     def _vllm(self) -> Backend:

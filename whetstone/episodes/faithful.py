@@ -13,18 +13,15 @@ from enum import StrEnum
 
 from whetstone.episodes.content import Line
 from whetstone.episodes.gate import Gate
-from whetstone.episodes.lexicon import carries, content, negates, stem
+from whetstone.episodes.lexicon import carries, content, stem
 from whetstone.episodes.names import bare, capital, common, starts
 from whetstone.episodes.normal import tokens
-from whetstone.episodes.quantities import Quantity, date_words, quantities
+from whetstone.episodes.quantities import Quantity, date_words, one_unit, quantities, single, units
 from whetstone.episodes.transcript import Transcript
+from whetstone.episodes.turned import exchanged, opposed, turned_round
 
 # the share of a line's words of content that the cited segments must have, in any inflection
 FLOOR = 0.25
-# a line is held against a sentence for negation where at least this share of its words of content is there
-_SAME_MATTER = 0.5
-# a negation governs the next word of content within so many tokens
-_SCOPE = 5
 # a word that opens a line and that nobody says is taken for a name, unless it ends like a common word
 _COMMON_ENDINGS = (
     "ing",
@@ -53,6 +50,7 @@ class Fault(StrEnum):
     EMPTY = "says nothing"
     QUOTATION = "puts words in quotation marks that were not said"
     NUMBER = "has a number that the cited segments do not have"
+    EXCHANGED = "gives a number to what has another one"
     DATE = "has a date that the cited segments do not have"
     NAME = "has a name that the cited segments do not have"
     NEGATION = "says the opposite"
@@ -98,9 +96,14 @@ def support(text: str, evidence: str) -> float:
 def contradicting_number(text: str, evidence: str) -> str:
     """The first number of `text`, as it is written, that `evidence` does not have with that unit; "" if it has all."""
     have = quantities(evidence)
-    there = _There(set(content(tokens(evidence))), {quantity.unit for quantity in have})
-    wrong = (wanted for wanted in quantities(text) if not any(_equal(wanted, found, there) for found in have))
-    return next((quantity.text for quantity in wrong), "")
+    counted = {quantity.unit for quantity in have} | {quantity.rate for quantity in have}
+    there = _There(set(content(tokens(evidence))), counted, single(evidence))
+    for wanted in quantities(text):
+        found = any(_equal(wanted, each, there) for each in have)
+        if not found and (not wanted.loose or _otherwise(wanted, have, there)):
+            return wanted.text
+    known = units(evidence)
+    return next((f"a {unit}" for unit in one_unit(text) if unit not in known), "")
 
 
 def missing_date(text: str, evidence: str) -> str:
@@ -129,29 +132,6 @@ def missing_name(text: str, evidence: str, gate: Gate) -> str:
     return ""
 
 
-def turned_round(text: str, sentences: Sequence[str]) -> str:
-    """The word that is denied in `text` and nowhere in the sentences, or in all of them and not in `text`; "" if there
-    is none or no sentence has most of the matter. One of several ways to say "not" ("fails to") is not read."""
-    line = tokens(text)
-    stems = set(content(line))
-    said = [set(content(tokens(sentence))) for sentence in sentences]
-    same = [bool(stems) and len(stems & there) / len(stems) >= _SAME_MATTER for there in said]
-    denied = [_denied(tokens(sentence)) for sentence in sentences]
-    denied_here, denies = _denied(line), any(map(negates, line))
-    for word in sorted(stems):
-        places = [index for index, there in enumerate(said) if word in there]
-        if not any(same[index] for index in places):
-            continue
-        if not denies and all(word in denied[index] for index in places):
-            return word
-        if word in denied_here and not any(word in denied[index] for index in places):
-            matter = [tokens(sentences[index]) for index in places]
-            silent = not any(negates(token) for sentence in matter for token in sentence)
-            if silent or (len(denied_here) == 1 and _affirmed(word, matter)):
-                return word
-    return ""
-
-
 def _fault(line: Line, gate: Gate, floor: float) -> tuple[Fault, str] | None:
     transcript = gate.transcript
     if not line.segments:
@@ -172,7 +152,9 @@ def _fault(line: Line, gate: Gate, floor: float) -> tuple[Fault, str] | None:
         return Fault.DATE, date
     if name := missing_name(line.text, f"{evidence} {speakers}", gate):
         return Fault.NAME, name
-    if word := turned_round(line.text, cited):
+    if number := exchanged(line.text, cited):
+        return Fault.EXCHANGED, number
+    if word := turned_round(line.text, cited) or opposed(line.text, cited):
         return Fault.NEGATION, word
     # who speaks is no content of what is said
     about = " ".join(token for token in tokens(line.text) if bare(token) not in tokens(speakers))
@@ -183,10 +165,19 @@ def _fault(line: Line, gate: Gate, floor: float) -> tuple[Fault, str] | None:
 
 @dataclass(frozen=True)
 class _There:
-    """What the evidence has beside its numbers: the stems of its words of content, and its units."""
+    """What the evidence has beside its numbers: the stems of its words of content, its units, what it has one of."""
 
     stems: set[str]
     units: set[str]
+    single: set[str]
+
+
+def _otherwise(loose: Quantity, have: Iterable[Quantity], there: _There) -> bool:
+    """Whether the evidence counts or ranks the same thing, and as another: "one turbine" where there are four, "the
+    second machine" where it is the first."""
+    if not loose.of or loose.of[0] in there.single:
+        return False
+    return any(each.kind == loose.kind and each.of[:1] == loose.of[:1] and each.value != loose.value for each in have)
 
 
 def _equal(wanted: Quantity, found: Quantity, there: _There) -> bool:
@@ -195,10 +186,25 @@ def _equal(wanted: Quantity, found: Quantity, there: _There) -> bool:
         return wanted.value == found.value * 100
     if wanted.kind == "part" and found.unit == "percent":
         return wanted.value * 100 == found.value
-    if {wanted.kind, found.kind} == {"number", "ordinal"}:
-        # the 14th of February, February 14; but "4 percent" is not in "the 4th"
-        return wanted.value == found.value and not wanted.unit and not found.unit
+    if wanted.kind == "code":
+        return found.text == wanted.text
+    if not _within(wanted.bound, found.bound) or (wanted.rate and not _same_rate(wanted, found, there)):
+        return False
+    if {wanted.kind, found.kind} == {"ordinal", "date"}:
+        return wanted.value == found.value
     return wanted.kind == found.kind and wanted.value == found.value and _of_the_same(wanted, found, there)
+
+
+def _within(wanted: str, found: str) -> bool:
+    """Whether a bound may stand where the evidence has another one, or none ("over three years" may mean during)."""
+    if not wanted or wanted.endswith("?"):
+        return not {wanted[:1], found[:1]} & {">", "≥"} or not {wanted[:1], found[:1]} & {"<", "≤"}
+    return wanted == found.removesuffix("?")
+
+
+def _same_rate(wanted: Quantity, found: Quantity, there: _There) -> bool:
+    """Whether both are per the same; a rate may be said once for several numbers."""
+    return wanted.rate == found.rate or (not found.rate and wanted.rate in there.units)
 
 
 def _of_the_same(wanted: Quantity, found: Quantity, there: _There) -> bool:
@@ -242,25 +248,3 @@ def _inflected(missing: Iterable[str], have: Iterable[str]) -> bool:
     """Whether every missing word is another form of one that is there: Europeans, Europe."""
     stems = {stem(token) for token in have}
     return all(stem(token) in stems for token in missing)
-
-
-def _denied(line: Sequence[str]) -> set[str]:
-    """The stems that negations in a line govern: of each, the first word of content after it."""
-    found = set()
-    for index, token in enumerate(line):
-        if negates(token):
-            governed = next((t for t in line[index + 1 : index + 1 + _SCOPE] if carries(t)), None)
-            if governed:
-                found.add(stem(governed))
-    return found
-
-
-def _affirmed(word: str, sentences: Iterable[Sequence[str]]) -> bool:
-    """Whether some sentence says the word before it denies anything."""
-    for sentence in sentences:
-        for token in sentence:
-            if negates(token):
-                break
-            if carries(token) and stem(token) == word:
-                return True
-    return False

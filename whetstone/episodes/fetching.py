@@ -181,9 +181,10 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 def _checked(address: str) -> httpx.URL:
     try:
         url = httpx.URL(address)
-    except httpx.InvalidURL as error:
+        host = url.host
+    except (httpx.InvalidURL, UnicodeError) as error:  # the second for a name that IDNA does not know
         raise UsageError(f"not an address: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host:
         raise UsageError(f"only http:// and https:// are fetched, not {_shown(address)}")
     return url
 
@@ -206,4 +207,18 @@ def is_private(address: str) -> bool:
         found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError):
         return False
-    return any(not ipaddress.ip_address(str(each).split("%")[0]).is_global for each in found)
+    return not all(_is_global(ipaddress.ip_address(str(each).split("%")[0])) for each in found)
+
+
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # the last 32 bits are an IPv4 address (RFC 6052)
+
+
+def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether it lies outside, and what it leads to: IPv6 has several ways to write an IPv4 address."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if address in _TRANSLATED:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return inner.is_global
+    return address.is_global

@@ -14,20 +14,20 @@ from enum import StrEnum
 from itertools import pairwise
 
 from whetstone.episodes.content import Badge, Quote
-from whetstone.episodes.lexicon import stem
+from whetstone.episodes.lexicon import negates, stem
 from whetstone.episodes.names import Names
 from whetstone.episodes.nearest import Nearest, nearest
 from whetstone.episodes.normal import normal, tokens
 from whetstone.episodes.quantities import is_number
-from whetstone.episodes.quoted import FEWEST_QUOTED, quoted_runs
+from whetstone.episodes.quoted import FEWEST_QUOTED, Run, credited, quoted_runs
+from whetstone.episodes.segments import borders
 from whetstone.episodes.transcript import Origin, Transcript
 
 FEWEST_TOKENS = 6
 LONGEST_PAUSE = 3.0  # seconds between two words of one quote
 AGREEMENT = 0.9  # the share of words that must carry the speaker's name
 DOUBTFUL_PROBABILITY = 0.5
-# a proposal by its first and last words may not run on: those words could be met again far away
-LONGEST_SPAN = 150
+LONGEST_SHOWN = 60  # words of a quote that is widened to whole sentences
 
 
 class Reason(StrEnum):
@@ -40,8 +40,9 @@ class Reason(StrEnum):
     OTHER_SPEAKER = "somebody else says it"
     PAUSE = "it is interrupted"
     REPEATS = "the recogniser is not sure that it was said"
-    SEGMENT = "no such segment"
-    LONG = "too long"
+    TURNED = "the denial around it is left out"
+    QUESTION = "a question is told as a statement, or the other way round"
+    CUT = "its sentences cannot be shown whole"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Gate:
         for place, token in enumerate(self._normal.tokens):
             self._places.setdefault(token, []).append(place)
         self._stems = frozenset(stem(token) for token in self._places)
+        self._speakers = {word.speaker for word in transcript.words if word.speaker}
+        self._borders = borders(transcript)
         self._segment_of = [0] * len(transcript.words)
         for segment in transcript.segments:
             self._segment_of[segment.first : segment.end] = [segment.id] * (segment.end - segment.first)
@@ -114,50 +117,43 @@ class Gate:
         result = self._words(first, end, speaker, text)
         return Accepted(result) if isinstance(result, Quote) else result
 
-    def span(
-        self, segment: int, opening: str, closing: str, *, last: int | None = None, speaker: str = ""
-    ) -> Accepted | Refused:
-        """The words from `opening` in `segment` to the nearest `closing` after it, in segments up to `last` (as far as
-        the same person speaks, where it is None). The words between are the transcript's."""
-        proposal = f"{opening} ... {closing}"
+    def whole(self, quote: Quote, longest: int = LONGEST_SHOWN) -> Accepted | Refused:
+        """The quote in whole segments, so that no "not", no "I think" and no "million" is cut off: widened to them;
+        where that makes more than `longest` words, only the segments that are whole in it; where there are none, the
+        two that it stands in. Refused where none of these passes the gate."""
         segments = self.transcript.segments
-        last = self._same_speaker(segment) if last is None and 0 <= segment < len(segments) else last
-        if last is None or not 0 <= segment <= last < len(segments):
-            return Refused(Reason.SEGMENT, proposal)
-        head, tail = normal(opening.split()), normal(closing.split())
-        if not head.tokens or not tail.tokens:
-            return Refused(Reason.SHORT, proposal)
-        if head.marks or tail.marks:
-            return Refused(Reason.OMISSION, proposal)
-        found = self._found(head.tokens)
-        begins = [s for s in found if segments[segment].first <= self._normal.words[s] < segments[segment].end]
-        if not begins:
-            return Refused(Reason.ABSENT, proposal)
-        # the closing words may be the opening ones' own end, never words before them
-        earliest = begins[0] + max(0, len(head.tokens) - len(tail.tokens))
-        ends = [s + len(tail.tokens) for s in self._found(tail.tokens) if s >= earliest]
-        ends = [end for end in ends if self._normal.words[end - 1] < segments[last].end]
-        if not ends:
-            return Refused(Reason.ABSENT, proposal)
-        if ends[0] - begins[0] > LONGEST_SPAN:
-            return Refused(Reason.LONG, proposal)
-        first, end = self._span(begins[0], ends[0] - begins[0])
-        return self.words(first, end, speaker=speaker)
-
-    def whole(self, quote: Quote, longest: int = 60) -> Quote:
-        """The quote widened to whole segments, so that no "not" and no "I think" before it is cut off; as it is where
-        that makes more than `longest` words or fails the gate."""
-        segments = self.transcript.segments
-        first = segments[self._segment_of[quote.first]].first
-        end = segments[self._segment_of[quote.end - 1]].end
-        wide = self.words(first, end, speaker=quote.speaker) if end - first <= longest else None
-        return wide.quote if isinstance(wide, Accepted) else quote
+        place = self.segments_of(quote)
+        wide = segments[place[0]].first, segments[place[-1]].end
+        inside = [segments[s] for s in place if quote.first <= segments[s].first and segments[s].end <= quote.end]
+        within = (inside[0].first, inside[-1].end) if inside else wide
+        for first, end in (wide, within) if wide[1] - wide[0] <= longest else (within,):
+            found = self.words(first, end, speaker=quote.speaker)
+            if isinstance(found, Accepted):
+                return found
+        return Refused(Reason.CUT, self.transcript.text(quote.first, quote.end))
 
     def line(self, text: str, segments: Sequence[int] = ()) -> tuple[Refused, ...]:
         """What a line of a summary or an answer puts between quotation marks and the transcript does not have: quoted
-        runs of four words or more pass the gate like every other quote. Empty: nothing is wrong."""
-        results = (self.check(run, segments=segments, fewest=FEWEST_QUOTED) for run in quoted_runs(text))
+        runs of four words or more pass the gate like every other quote, as the words of whom the line names. Empty:
+        nothing is wrong."""
+        results = (self._in_line(run, segments) for run in quoted_runs(text))
         return tuple(result for result in results if isinstance(result, Refused))
+
+    def _in_line(self, run: Run, segments: Sequence[int]) -> Accepted | Refused:
+        speaker = credited(run, self._speakers)
+        found = self.check(run.text, segments=segments, speaker=speaker, fewest=FEWEST_QUOTED)
+        if isinstance(found, Refused):
+            return found
+        around = tokens(f"{run.before} {run.after}")
+        place = self.segments_of(found.quote)
+        opens, ends = self.transcript.segments[place[0]].first, self.transcript.segments[place[-1]].end
+        left = tokens(self.transcript.text(opens, found.quote.first))
+        right = tokens(self.transcript.text(found.quote.end, min(ends, found.quote.end + 2)))
+        if any(map(negates, (*left, *right))) and not any(map(negates, around)):
+            return Refused(Reason.TURNED, run.text)
+        asked = "?" in self.transcript.text(found.quote.first, ends)
+        asks = "?" in run.text + run.after or not {"ask", "wonder", "question"}.isdisjoint(map(stem, around))
+        return Refused(Reason.QUESTION, run.text) if asked != asks and ("?" in run.text or asked) else found
 
     def says(self, token: str) -> bool:
         """Whether the transcript has the token (in normal form) in any inflection."""
@@ -210,18 +206,21 @@ class Gate:
         return Quote(first, end, named, self._badges(first, end))
 
     def _speaker(self, first: int, end: int) -> str | None:
-        """Who says words `first` to `end`; "" where too few words carry a name; None where two people do.
+        """Who says words `first` to `end`; "" where too few words carry a name; None where two people do, or may do.
 
-        A publisher knows who speaks. A recogniser may give a word in the middle of a sentence to somebody else, so
-        there up to a tenth may disagree, if every sentence as a whole is the same person's.
+        A publisher knows who speaks, so words without a name are not those of the person named beside them. A
+        recogniser may give a word in the middle of a sentence to somebody else, so there up to a tenth may disagree, if
+        every sentence as a whole is the same person's.
         """
+        if any(place in self._borders for place in range(first + 1, end)):
+            return None
         counts = Counter(word.speaker for word in self.transcript.words[first:end])
         speakers = Counter({name: count for name, count in counts.items() if name})
         if not speakers:
             return ""
         name, count = speakers.most_common(1)[0]
         agreed = count >= AGREEMENT * (end - first)
-        if len(speakers) > 1:
+        if len(speakers) > 1 or (self.transcript.origin is Origin.PUBLISHER and count < end - first):
             segments = self.transcript.segments[self._segment_of[first] : self._segment_of[end - 1] + 1]
             one = all(segment.speaker == name for segment in segments)
             if not (agreed and one and self.transcript.origin is Origin.MACHINE):
@@ -248,11 +247,3 @@ class Gate:
             return None
         first, end = self._span(found.first, found.end - found.first)
         return Nearest(first, end, found.differences)
-
-    def _same_speaker(self, segment: int) -> int:
-        """The last segment of the turn that this one is in."""
-        segments = self.transcript.segments
-        last = segment
-        while last + 1 < len(segments) and segments[last + 1].speaker == segments[segment].speaker:
-            last += 1
-        return last

@@ -21,7 +21,7 @@ from whetstone.episodes.transcript import Origin, Timing, Transcript, Word
 from whetstone.errors import UsageError
 from whetstone.runs.progress import Progress
 
-VERSION = 2  # of what is kept: goes up when the same sound gives something else
+VERSION = 3  # of what is kept: goes up when the same sound gives something else
 SHORTER = 10.0  # seconds that a file may hold less than it says before that is told
 
 
@@ -156,11 +156,11 @@ class Hearing:
     def _recogniser(self, spec: str) -> Hears:
         if spec not in self._recognisers:
             if _is_endpoint(spec):
-                from whetstone.engine.remote.credentials import ApiKey
+                from whetstone.engine.remote.endpoint import checked_address, environment_key
                 from whetstone.episodes.hearing.remote import RemoteRecogniser
 
-                name = self.settings.recogniser_name or ""
-                self._recognisers[spec] = RemoteRecogniser(spec, name, ApiKey.from_environment())
+                name, key = self.settings.recogniser_name or "", environment_key(checked_address(spec))
+                self._recognisers[spec] = RemoteRecogniser(spec, name, key)
             else:
                 self._recognisers[spec] = Recogniser(spec)
         return self._recognisers[spec]

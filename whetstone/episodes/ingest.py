@@ -141,6 +141,8 @@ def feed(store: Store, source: str | Path, *, only: int | None = None, progress:
 def _take_feed(store: Store, found: Feed, only: int | None, progress: Progress | None) -> Report:
     # feeds mostly have the newest first; the sort is stable, so that those without a day stay where they are
     items = sorted(found.items, key=lambda item: item.about.published, reverse=True)
+    if not items:
+        raise UsageError(f"{found.source} has no episodes")
     if only is not None:
         if not 1 <= only <= len(items):
             raise UsageError(f"{found.source} has {len(items)} episodes, so there is no number {only}")

@@ -45,7 +45,7 @@ HESITATION = _words("""
     um uh uhm umm er erm ah hmm mm mhm mmm hm ha oh
 """)
 NEGATIONS = _words("""
-    not no never none nobody nothing neither nor without cannot hardly barely scarcely
+    not no never none nobody nothing neither nor without cannot hardly barely scarcely rarely seldom
 """)
 # words that point at what was said before: a sentence that opens with one does not stand alone
 POINTING = _words("""
@@ -89,8 +89,27 @@ _IRREGULAR = {
     "threw": "throw", "thrown": "throw", "drove": "drive", "driven": "drive", "found": "find", "taught": "teach",
     "learnt": "learn", "men": "man", "women": "woman", "children": "child", "better": "good", "best": "good",
     "feet": "foot", "lives": "life", "tidal": "tide", "ate": "eat", "eaten": "eat", "tore": "tear", "torn": "tear",
+    "people": "person",
     "beaten": "beat", "bore": "bear", "flew": "fly", "froze": "freeze", "frozen": "freeze", "shown": "show",
 }  # fmt: skip
+
+# words that exclude each other: who says one of a group has not said the other one
+_PAIRS = """
+    north south | east west | cheap expensive,dear,costly | rise,climb fall,drop,sink
+    | increase,grow decrease,reduce,shrink | win,gain lose | succeed,success fail,failure | safe dangerous
+    | accept,approve reject,refuse | allow,permit forbid,ban | support oppose | hot cold | true false | legal illegal
+    | possible impossible | likely unlikely | able unable | agree disagree | remember forget | friend enemy | love hate
+    | all,every half,few | always sometimes | easy difficult,hard | strong weak | public secret
+"""
+
+
+def _opposites() -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for pair in _PAIRS.split("|"):
+        one, other = (frozenset(stem(word) for word in side.split(",")) for side in pair.split())
+        found |= {word: found.get(word, frozenset()) | other for word in one}
+        found |= {word: found.get(word, frozenset()) | one for word in other}
+    return found
 
 
 def negates(token: str) -> bool:
@@ -130,3 +149,6 @@ def _root(root: str) -> str:
     if len(root) > 4 and root.endswith("er"):
         root = root[:-2]
     return root[:-1] if len(root) > 3 and root.endswith("e") else root
+
+
+OPPOSITES = _opposites()

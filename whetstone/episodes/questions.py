@@ -175,9 +175,9 @@ def _answer(gate: Gate, asked: int, asking: Collection[int], left_out: Collectio
         other = segment.id in asking or (segment.paragraph and not segment.speaker)
         if other and segment.id > start:
             break
-        if segment.end - first > LONGEST_ANSWER and best:
+        if segment.end - first > LONGEST_ANSWER:
             break
-        result = gate.words(first, min(segment.end, first + LONGEST_ANSWER))
+        result = gate.words(first, segment.end)
         if isinstance(result, Accepted) and result.quote.end - first >= _SHORTEST_ANSWER:
             best = result.quote
     return best

@@ -2,25 +2,70 @@
 
 from __future__ import annotations
 
+import html
 import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from whetstone.episodes.normal import tokens
 
 FEWEST_QUOTED = 4
 _PAIRS = {'"': '"', "“": "”", "„": "”“‟", "«": "»", "‹": "›", "「": "」", "『": "』", "‟": "”", "”": "”", "＂": "＂"}
+_ODD = str.maketrans("❝❞〝〞〟″‶ʺ｢｣❛❜´′", '“”“””"""「」‘’\'\'')
+_DOUBLED = (("``", "“"), ("''", '"'), ("<<", "«"), (">>", "»"), (",,", "„"))
+_SPOKEN_TO = frozenset({"to", "told", "tells", "asks", "asked", "with", "for", "reminds", "against", "about", "of"})
+_ASKING = frozenset({"asked", "pressed", "prompted", "question", "questions"})
 # a single mark opens a quotation only before a word and after a space: else it is an apostrophe
 _SINGLE = re.compile(r"(?<![\w'’])['‘‚`](?=\w)")
 _CLOSES_SINGLE = re.compile(r"(?<=[\w.,!?…])['’‘](?!\w)")
 
 
-def quoted_runs(text: str, fewest: int = FEWEST_QUOTED) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Run:
+    """Words between quotation marks, and the text before and after them."""
+
+    text: str
+    before: str
+    after: str
+
+
+def quoted_runs(text: str, fewest: int = FEWEST_QUOTED) -> tuple[Run, ...]:
     """What stands between quotation marks in `text`, runs of `fewest` words or more. A mark that is never closed
     quotes the rest of the text."""
-    runs = [*_double(text), *_single(text)]
-    return tuple(run for run in runs if len(tokens(run)) >= fewest)
+    text = html.unescape(text).translate(_ODD)
+    for doubled, mark in _DOUBLED:
+        text = text.replace(doubled, mark)
+    places = [*_double(text), *_single(text)]
+    runs = (Run(text[first:end], text[:first], text[end:]) for first, end in places)
+    return tuple(run for run in runs if len(tokens(run.text)) >= fewest)
 
 
-def _double(text: str) -> list[str]:
+def credited(run: Run, speakers: Collection[str]) -> str:
+    """Who of the speakers is said to say the words: the last one named before them who is not spoken to, else the first
+    named after them; "" for nobody that is known."""
+    owners: dict[str, set[str]] = {}
+    for speaker in speakers:
+        for token in tokens(speaker):
+            owners.setdefault(token, set()).add(speaker)
+    for line, nearest_first in ((tokens(run.before), True), (tokens(run.after), False)):
+        places = range(len(line) - 1, -1, -1) if nearest_first else range(len(line))
+        for at in places:
+            who = owners.get(line[at], set())
+            begins = at
+            while begins and owners.get(line[begins - 1], set()) & who:
+                begins -= 1
+            if len(who) == 1 and not _spoken_to(line[:begins]):
+                return next(iter(who))
+    return ""
+
+
+def _spoken_to(before: Sequence[str]) -> bool:
+    """Whether who is named after these words hears or asks: "told Ann", "asked by Ann"."""
+    asked = len(before) > 1 and before[-1] in {"by", "from"} and before[-2] in _ASKING
+    return asked or (bool(before) and before[-1] in _SPOKEN_TO)
+
+
+def _double(text: str) -> list[tuple[int, int]]:
     found = []
     at = 0
     while at < len(text):
@@ -29,12 +74,12 @@ def _double(text: str) -> list[str]:
             continue
         closing = _PAIRS[text[at]] + '"'
         end = next((i for i in range(at + 1, len(text)) if text[i] in closing), len(text))
-        found.append(text[at + 1 : end])
+        found.append((at + 1, end))
         at = end + 1
     return found
 
 
-def _single(text: str) -> list[str]:
+def _single(text: str) -> list[tuple[int, int]]:
     found = []
     at = 0
     while opening := _SINGLE.search(text, at):
@@ -49,6 +94,6 @@ def _single(text: str) -> list[str]:
         else:
             at = opening.end()
             continue
-        found.append(text[opening.end() : end])
+        found.append((opening.end(), end))
         at = end + 1
     return found

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from whetstone.episodes.formats.reading import Reading
-from whetstone.episodes.transcript import Segment, Timing, Transcript, Word
+from whetstone.episodes.transcript import Origin, Segment, Timing, Transcript, Word
 from whetstone.errors import UsageError
 
 LONG_PAUSE = 2.0  # seconds between two words with times of their own; longer ones end a segment
@@ -54,6 +54,21 @@ def segmented(words: Sequence[Word], timing: Timing, breaks: frozenset[int] = fr
             long = stop - begin if new else long + stop - begin
             segments.append(Segment(len(segments), begin, stop, words[begin].speaker, new))
     return tuple(segments)
+
+
+def borders(transcript: Transcript) -> frozenset[int]:
+    """The words before which somebody else may begin though nobody is named on either side: those that open paragraphs
+    of the publisher's. (Paragraphs that `segmented` makes are never shorter than `PARAGRAPH` words: where all are so
+    long, they say nothing.)"""
+    if transcript.origin is Origin.MACHINE:
+        return frozenset()
+    opens = [each for each in transcript.segments if each.paragraph]
+    nameless = [not (each.speaker or (each.id and transcript.segments[each.id - 1].speaker)) for each in opens]
+    short = any(
+        alone and after and following.first - each.first < PARAGRAPH
+        for (each, alone), (following, after) in pairwise(zip(opens, nameless, strict=True))
+    )
+    return frozenset(each.first for each, alone in zip(opens, nameless, strict=True) if alone and short)
 
 
 def _stretches(words: Sequence[Word], timing: Timing, breaks: frozenset[int]) -> Iterator[tuple[int, int, bool]]:

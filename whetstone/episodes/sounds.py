@@ -35,7 +35,10 @@ def sound_here(store: Store, known: Episode) -> Path | None:
             path = (folder / audio).resolve()
             if is_address(feed) or not path.is_relative_to(folder):
                 return None
-    return path if path.is_file() else None
+    try:
+        return path if path.is_file() else None
+    except OSError:  # a name that no file can have
+        return None
 
 
 def sound_of(store: Store, known: Episode, say: Callable[[str], None]) -> Path:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
+import httpx
 import numpy as np
 import pytest
 
 from tests.episodes.hearing.speech import TEXT, music, silence, speak, write
+from whetstone.engine.remote.credentials import ApiKey
+from whetstone.episodes.heard import Hearing, HearingSettings
 from whetstone.episodes.hearing import weights
 from whetstone.episodes.hearing.doubts import disagreements, loops
-from whetstone.episodes.hearing.recognise import Heard, Recogniser, hear, second_look
+from whetstone.episodes.hearing.recognise import Heard, Recogniser, _words, hear, second_look
 from whetstone.episodes.hearing.remote import RemoteRecogniser
 from whetstone.episodes.hearing.sound import RATE, Piece, length, pieces
 from whetstone.episodes.hearing.weights import available, whisper_folder
+from whetstone.episodes.store import Store
 from whetstone.episodes.transcript import Word
 from whetstone.errors import UsageError
+from whetstone.runs.progress import Progress
 
 av = pytest.importorskip("av", reason="the extra asr is not installed")
 
@@ -230,6 +237,60 @@ def test_a_transcription_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [(word.text, word.start) for word in heard[0].words] == [("Hello", 0.5), ("there.", 1.0)]
     assert len(asked) == 2 and b"RIFF" in asked[1] and b"whisper-1" in asked[1]
     with pytest.raises(UsageError, match="in the clear"):
-        from whetstone.engine.remote.credentials import ApiKey
-
         RemoteRecogniser("http://example.org/v1", "m", ApiKey("k"))
+
+
+def test_a_key_in_the_environment_does_not_keep_a_recogniser_in_the_network_from_hearing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-secret-of-somebody")
+    with Store(tmp_path / "library.sqlite") as store:
+        for address, sent in (("http://192.168.0.7:9000/v1", False), ("http://127.0.0.1:9000/v1", True)):
+            settings = HearingSettings(address, "whisper-1")
+            recogniser = Hearing(store, settings, Progress(stream=io.StringIO()))._recogniser(address)
+            assert isinstance(recogniser, RemoteRecogniser)
+            assert (recogniser._key is not None) == sent
+
+
+def test_what_a_transcription_endpoint_says_is_one_line_without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(400, text=f"no\nsuch model, {request.headers['authorization']}")
+
+    client = httpx.Client
+    monkeypatch.setattr(httpx, "Client", lambda **given: client(transport=httpx.MockTransport(refusing), **given))
+    remote = RemoteRecogniser("https://example.org/v1", "m", ApiKey("a-secret-of-somebody"))
+    with pytest.raises(UsageError, match=r"no such model, Bearer \[key\]") as refused:
+        remote.piece(Piece(0.0, np.zeros(RATE, dtype=np.float32)))
+    assert "\n" not in str(refused.value)
+
+
+def test_what_comes_after_damage_is_heard(tmp_path: Path) -> None:
+    path = tmp_path / "tone.mp3"
+    tone = (0.3 * np.sin(2 * np.pi * 300 * np.arange(12 * RATE) / RATE) * 32767).astype("<i2")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate, frame.pts = RATE, 0
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    whole = path.read_bytes()
+    for filling in (np.random.default_rng(0).bytes(len(whole) // 6), bytes(len(whole) // 6)):
+        path.write_bytes(whole[: len(whole) // 3] + filling + whole[len(whole) // 2 :])
+        assert sum(piece.seconds for piece in pieces(path)) == pytest.approx(10, abs=0.5)
+
+
+def test_a_word_that_is_heard_in_the_music_before_its_sentence_is_moved_to_it() -> None:
+    def segment(*starts: float) -> SimpleNamespace:
+        words = [
+            SimpleNamespace(word=f" word{at}", start=start, end=start + 0.3, probability=0.9)
+            for at, start in enumerate(starts)
+        ]
+        return SimpleNamespace(words=words, compression_ratio=1.0)
+
+    def times(*starts: float) -> list[tuple[float | None, float | None]]:
+        return [(word.start, word.end) for word in _words(segment(*starts), 100.0)]
+
+    assert times(1.8, 20.3, 20.6, 20.9) == [(120.0, 120.3), (120.3, 120.6), (120.6, 120.9), (120.9, 121.2)]
+    assert times(1.5, 1.8, 20.3, 20.6, 20.9)[:2] == [(119.7, 120.0), (120.0, 120.3)]
+    assert times(1.8, 4.3, 4.6, 4.9)[0] == (101.8, 102.1)  # somebody thinks
+    assert times(1.2, 1.5, 1.8, 20.3, 20.6)[0] == (101.2, 101.5)  # half a sentence before a pause is no stray word

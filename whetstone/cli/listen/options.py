@@ -83,9 +83,7 @@ def embedder(address: str | None, name: str | None) -> Embedder | None:
                        "--embeddings-model": (name, address, "--embeddings")})  # fmt: skip
     if address is None or name is None:
         return None
-    from whetstone.engine.remote.credentials import ApiKey
-    from whetstone.engine.remote.endpoint import is_loopback
+    from whetstone.engine.remote.endpoint import checked_address, environment_key
     from whetstone.episodes.embedding import EndpointEmbedder
 
-    safe = address.startswith("https://") or is_loopback(address)  # a key is not sent in the clear
-    return EndpointEmbedder(address, name, ApiKey.from_environment() if safe else None)
+    return EndpointEmbedder(address, name, environment_key(checked_address(address)))

@@ -238,6 +238,12 @@ def is_loopback(address: str) -> bool:
     return ip.is_loopback or ip.is_unspecified
 
 
+def environment_key(address: str) -> ApiKey | None:
+    """$OPENAI_API_KEY for an address by https or on this machine, else None: the variable was meant for some endpoint,
+    not for any, and goes where nobody on the way can read it."""
+    return ApiKey.from_environment() if address.startswith("https://") or is_loopback(address) else None
+
+
 @functools.cache
 def _certificates() -> ssl.SSLContext:
     return httpx.create_ssl_context()  # reading the authorities takes longer than many an answer: once

@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from whetstone.episodes.formats import markup, plain, podcast_json, srt, vtt
-from whetstone.episodes.formats.captions import TIMING_LINE
+from whetstone.episodes.formats import captions, markup, plain, podcast_json, srt, vtt
 from whetstone.episodes.formats.decoding import decoded, is_audio
 from whetstone.episodes.formats.reading import LARGEST_FILE, MOST_WORDS, Reading
 from whetstone.episodes.transcript import Transcript
@@ -36,6 +35,7 @@ _HTML = re.compile(
 _XML = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(rss|feed|rdf:RDF|tt|transcript|timedtext)\b", re.DOTALL
 )
+_OTHER_XML = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?<!DOCTYPE\s+(?!html\b)", re.IGNORECASE)
 _LOOKED_AT = 20_000  # characters at the beginning
 
 
@@ -51,7 +51,9 @@ def detected(text: str, hint: str = "") -> str:
         if found[1].lower() in ("rss", "feed", "rdf:rdf"):
             raise UsageError("this is a feed, not a transcript: give it as a feed")
         raise UsageError(f"this is XML ({found[1]}), which is not read: VTT, SRT, JSON, HTML and text are")
-    if any("-->" in line and TIMING_LINE.fullmatch(line) for line in begin.split("\n")):
+    if _OTHER_XML.match(begin):
+        raise UsageError("this is XML of a type of its own, which is not read: VTT, SRT, JSON, HTML and text are")
+    if any(map(captions.timing, begin.split("\n"))):
         return "srt"
     if _HTML.match(begin.lstrip()) or len(_HTML.findall(begin)) >= (1 if "htm" in hint.lower() else 3):
         return "html"

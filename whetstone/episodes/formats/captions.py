@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ from whetstone.episodes.formats.reading import Reading, checked, clock, name, to
 from whetstone.episodes.transcript import Timing, Transcript, Word
 
 _STAMP = r"(?:\d{1,4}:)?\d{1,2}:\d{1,2}(?:[.,]\d{1,6})?"
-TIMING_LINE = re.compile(rf"[ \t]*({_STAMP})[ \t]*--+>[ \t]*({_STAMP})?(?:[ \t]+[^\n]*)?", re.ASCII)
+_TIMING_LINE = re.compile(rf"[ \t]*({_STAMP})[ \t]*--+>[ \t]*({_STAMP})?(?:[ \t]+[^\n]*)?", re.ASCII)
 _TAG = re.compile(r"<(?:(?P<time>[\d:.]{5,16})|(?P<close>/)?(?P<name>[a-zA-Z]\w{0,30})?(?P<rest>[^<>\n]{0,1000}))>")
 _VOICE = re.compile(r"(?:\.[^\s<>]*)?(?:\s+(?P<name>.*))?", re.DOTALL)
 _CHEVRONS = re.compile(r"\s*(?:>{2,}|(?:&gt;){2,})\s*")
@@ -64,7 +64,24 @@ class Group:
     speaker: str
 
 
-def cue(start: float, end: float | None, payload: Sequence[str], fresh: bool) -> Cue | None:
+def timing(line: str) -> re.Match[str] | None:
+    """The times of a line that opens a cue, None for another line."""
+    return _TIMING_LINE.fullmatch(line) if "-->" in line else None
+
+
+def cues(timed: Iterable[tuple[re.Match[str], Sequence[str]]]) -> Iterator[Cue]:
+    """The cues that have words, from (their line of times, their lines of text) in the order of the file. A cue whose
+    start is no time is left out."""
+    said = ""
+    for times, payload in timed:
+        start = clock(times[1])
+        found = None if start is None else _cue(start, clock(times[2] or ""), payload, labels.ends_a_sentence(said))
+        if found is not None:
+            said = found.runs[-1].words[-1]
+            yield found
+
+
+def _cue(start: float, end: float | None, payload: Sequence[str], fresh: bool) -> Cue | None:
     """The cue with these lines of text, None where it has no words. fresh: the cue before it ended a sentence."""
     found = Cue(start, end, [], [])
     opening = _without_tags(payload[0]) if payload else ""

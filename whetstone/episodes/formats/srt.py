@@ -6,9 +6,8 @@ import html
 import re
 from collections.abc import Iterator
 
-from whetstone.episodes.formats import captions, labels
-from whetstone.episodes.formats.captions import TIMING_LINE, Cue
-from whetstone.episodes.formats.reading import Reading, clock, shown_clock
+from whetstone.episodes.formats import captions
+from whetstone.episodes.formats.reading import Reading, shown_clock
 from whetstone.episodes.transcript import Transcript
 from whetstone.errors import UsageError
 
@@ -23,27 +22,19 @@ def read(text: str, what: str) -> Reading:
     Forgiven: dot for comma, missing numbers or empty lines, empty lines inside a card, markup. Raises UsageError where
     there are no words.
     """
-    return captions.reading(list(_cues(text)), "srt", what)
+    return captions.reading(list(captions.cues(_timed(text))), "srt", what)
 
 
-def _cues(text: str) -> Iterator[Cue]:
+def _timed(text: str) -> Iterator[tuple[re.Match[str], list[str]]]:
+    """The cards: their lines of times, and all up to the next one but its number."""
     lines = text.split("\n")
-    timings = [(at, found) for at, line in enumerate(lines) if "-->" in line and (found := TIMING_LINE.fullmatch(line))]
-    said = ""
-    for place, (at, timing) in enumerate(timings):
-        last = place + 1 == len(timings)
-        end = len(lines) if last else timings[place + 1][0]
+    timings = [(at, found) for at, line in enumerate(lines) if (found := captions.timing(line))]
+    ends = [at for at, _ in timings[1:]]
+    for (at, found), end in zip(timings, [*ends, None], strict=True):
         payload = lines[at + 1 : end]
-        if not last and payload and _NUMBER.fullmatch(payload[-1]):
+        if end is not None and payload and _NUMBER.fullmatch(payload[-1]):
             payload.pop()
-        start = clock(timing[1])
-        if start is None:
-            continue
-        kept = [_POSITION.sub("", line) for line in payload if line.strip()]
-        card = captions.cue(start, clock(timing[2] or ""), kept, labels.ends_a_sentence(said))
-        if card is not None:
-            said = card.runs[-1].words[-1]
-            yield card
+        yield found, [_POSITION.sub("", line) for line in payload if line.strip()]
 
 
 def write(transcript: Transcript) -> str:

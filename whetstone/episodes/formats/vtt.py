@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 
 from whetstone.episodes.formats import captions, labels
-from whetstone.episodes.formats.captions import TIMING_LINE, Cue
-from whetstone.episodes.formats.reading import Reading, clock, shown_clock
+from whetstone.episodes.formats.reading import Reading, shown_clock
 from whetstone.episodes.transcript import Timing, Transcript, Word
 from whetstone.errors import UsageError
 
@@ -21,7 +20,7 @@ def read(text: str, what: str) -> Reading:
     Forgiven: comma for dot, hours of any length, cues out of order or overlapping, an end that is missing, rolling
     captions. `<v Name>` holds for its cue, and for those that follow in a file that names only changes.
     """
-    found = captions.reading(list(_cues(text)), "vtt", what)
+    found = captions.reading(list(captions.cues(_timed(text))), "vtt", what)
     header = text[:2000].split("\n\n", 1)[0]
     for line in header.split("\n")[1:]:
         if language := _LANGUAGE.fullmatch(line):
@@ -31,31 +30,26 @@ def read(text: str, what: str) -> Reading:
     return found
 
 
-def _cues(text: str) -> Iterator[Cue]:
+def _timed(text: str) -> Iterator[tuple[re.Match[str], list[str]]]:
+    """The cues: their lines of times, and what follows up to an empty line or the next cue."""
     lines = text.split("\n")
-    at, said = 0, ""
+    at = 0
     while at < len(lines):
         if _BLOCK.fullmatch(lines[at]) and (at == 0 or not lines[at - 1].strip()):
             while at < len(lines) and lines[at] and "-->" not in lines[at]:
                 at += 1
-        timing = TIMING_LINE.fullmatch(lines[at]) if at < len(lines) and "-->" in lines[at] else None
+        found = captions.timing(lines[at]) if at < len(lines) else None
         at += 1
-        if timing is None:
+        if found is None:
             continue
         begin = at
         # a line of spaces alone is a line of the cue: captions that roll have them
-        while at < len(lines) and lines[at] and not ("-->" in lines[at] and TIMING_LINE.fullmatch(lines[at])):
+        while at < len(lines) and lines[at] and not captions.timing(lines[at]):
             at += 1
         payload = lines[begin:at]
         if at < len(lines) and payload and "-->" in lines[at] and payload[-1].strip().isdigit():
             payload.pop()  # the next cue's number: the empty line before it is missing
-        start = clock(timing[1])
-        if start is None:
-            continue
-        found = captions.cue(start, clock(timing[2] or ""), payload, labels.ends_a_sentence(said))
-        if found is not None:
-            said = found.runs[-1].words[-1]
-            yield found
+        yield found, payload
 
 
 def write(transcript: Transcript) -> str:

@@ -19,6 +19,7 @@ from whetstone.errors import UsageError
 
 LOUDEST_REPETITION = 2.4  # zlib's ratio above which a segment's text repeats itself (Whisper's own threshold)
 SHORTEST_SILENCE = 500  # milliseconds between two stretches of speech
+STRAY = 4.0  # seconds between a segment's first words and the others that nobody is silent for in a sentence
 CONTEXT = 1.0  # seconds around a stretch that is heard again
 
 
@@ -148,4 +149,20 @@ def _words(segment: Any, offset: float) -> list[Word]:
                 found[-1] = replace(before, text=before.text + text, end=end, probability=lower)
             else:
                 found.append(Word(text, start, end, "", probability, repeats))
-    return found
+    return _gathered(found)
+
+
+def _gathered(words: list[Word]) -> list[Word]:
+    """The words of a segment; one or two that stand long before all others are moved up to them: what was taken for
+    speech there was the end of music, and the sentence begins where the others are."""
+    for count in (1, 2):
+        if len(words) < count + 3:
+            break
+        before, after = words[count - 1].end, words[count].start
+        if before is not None and after is not None and after - before > STRAY:
+            moved = [
+                replace(w, start=round((w.start or 0) + after - before, 2), end=round((w.end or 0) + after - before, 2))
+                for w in words[:count]
+            ]
+            return moved + words[count:]
+    return words

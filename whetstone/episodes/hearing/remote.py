@@ -75,9 +75,10 @@ class RemoteRecogniser:
                     reason = f"status {response.status_code}"
                     continue
                 if response.status_code != 200:
+                    said = " ".join(response.text[:200].split())
                     raise UsageError(
                         f"{self.address} does not recognise speech with {self.name!r} "
-                        f"(status {response.status_code}): {response.text[:200]}"
+                        f"(status {response.status_code}): {self._key.hide(said) if self._key else said}"
                     )
                 try:
                     reply = response.json() if len(response.content) <= LONGEST_REPLY else None

@@ -76,24 +76,39 @@ def _decoded(path: Path) -> Iterator[NDArray[np.float32]]:
     with _opened(path) as container:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
         got_any = False
-        packets = container.decode(audio=0)
-        while True:
+        for packet in _packets(container):
             try:
-                frame = next(packets)
-            except StopIteration:
-                break
-            except av.error.InvalidDataError:
-                if got_any:
-                    continue  # a damaged stretch in the middle: go on behind it
-                raise UsageError(f"{path} cannot be decoded: is it really a sound file?") from None
+                frames = packet.decode()
             except av.error.FFmpegError:
-                break  # the file ends too early: what came before is good
-            frame.pts = None
-            for out in resampler.resample(frame):
-                got_any = True
-                yield out.to_ndarray().reshape(-1).astype(np.float32) / 32768.0
+                continue  # a damaged stretch: go on behind it
+            for frame in frames:
+                frame.pts = None
+                for out in resampler.resample(frame):
+                    got_any = True
+                    yield _samples(out)
+        if not got_any:
+            raise UsageError(f"{path} cannot be decoded: is it really a sound file?")
         for out in resampler.resample(None):
-            yield out.to_ndarray().reshape(-1).astype(np.float32) / 32768.0
+            yield _samples(out)
+
+
+def _packets(container):  # type: ignore[no-untyped-def]
+    """The packets of a file's first sound; where the file ends too early, those that are there."""
+    import av
+
+    packets = container.demux(container.streams.audio[0])
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError:
+            return
+        if packet is None:
+            return
+        yield packet
+
+
+def _samples(frame):  # type: ignore[no-untyped-def]
+    return frame.to_ndarray().reshape(-1).astype(np.float32) / 32768.0
 
 
 def _opened(path: Path):  # type: ignore[no-untyped-def]

@@ -149,8 +149,12 @@ def _quotes(gate: Gate, proposals: Sequence[QuoteProposal], refused: list[str]) 
         if not isinstance(result, Accepted):
             refused.append(f"quote: {result}")
             continue
+        whole = gate.whole(result.quote)
+        if not isinstance(whole, Accepted):
+            refused.append(f"quote: {whole}")
+            continue
         accepted += 1
-        wide = gate.whole(result.quote)
+        wide = whole.quote
         if not any(wide.first < other.end and other.first < wide.end for other in kept):
             kept.append(wide)
     return sorted(_spread(kept, MOST_QUOTES), key=lambda quote: quote.first), accepted
