@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.episodes.conversation import transcript_of
+from tests.episodes.listen.running import Ran
 from tests.episodes.model.scripted import Scripted, served
 from tests.episodes.server import Page, serving
-from tests.episodes.test_listen import Ran
 from tests.episodes.web import Engine, article, as_json, listed
 from whetstone.engine.backends import Source
 from whetstone.episodes import evidence_web, web_search

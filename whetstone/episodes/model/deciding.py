@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from whetstone.episodes.content import Stance
-from whetstone.episodes.faithful import contradicting_number, missing_date, missing_name, support, turned_round
+from whetstone.episodes.faithful import contradicting_number, missing_date, missing_name, support
 from whetstone.episodes.gate import Accepted, Gate
 from whetstone.episodes.lexicon import carries, stem
 from whetstone.episodes.model.judging import SHORTEST_EVIDENCE
@@ -22,6 +22,7 @@ from whetstone.episodes.normal import tokens
 from whetstone.episodes.quantities import Quantity, is_number, is_unit, placed
 from whetstone.episodes.segments import segmented
 from whetstone.episodes.transcript import Origin, Timing, Transcript, Word
+from whetstone.episodes.turned import turned_round
 
 MATTER = 0.5  # share of a claim's words of content that the sentences and their neighbours must have
 BEFORE = 3  # words of content before a number that tell what it is of
