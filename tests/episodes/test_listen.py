@@ -211,7 +211,7 @@ def test_a_feed_in_a_file_gives_sound_beside_it_and_no_other(tmp_path: Path, whe
         ("other.json", b'{"a": 1}', "no list of segments"),
         ("cut.xml", b"<rss><channel>", "no feed"),
         ("bomb.xml", b'<!DOCTYPE x [<!ENTITY a "b">]><rss><channel><title>&a;</title></channel></rss>', "entities"),
-        ("none.xml", b'<rss version="2.0"><channel><title>E</title></channel></rss>', "0 episodes"),
+        ("none.xml", b'<rss version="2.0"><channel><title>E</title></channel></rss>', "has no episodes"),
         ("folder", None, "no episodes in"),
     ],
 )
