@@ -1,7 +1,7 @@
 """False quotes made from true ones, and true ones in other dress; and an oracle that knows which is which.
 
 The oracle shares nothing with the gate: it reads plain English only, compares word lists position by position, and
-knows nothing of an index. A mutation that happens to be a true quote (swapping "the" with "the") is left out by it.
+knows nothing of normal forms. A mutation that happens to be a true quote (swapping "the" with "the") is left out by it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ class Oracle:
             for index, word in enumerate(transcript.words)
             for plain in plain_words(word.text)
         ]
+        self._places: dict[str, list[int]] = {}
+        for place, (plain, _, _) in enumerate(self._said):
+            self._places.setdefault(plain, []).append(place)
         self._text = transcript.text(0, len(transcript.words))
         self._times = [(word.start, word.end) for word in transcript.words]
 
@@ -46,7 +49,7 @@ class Oracle:
         if re.search(r"…|\.\.|\[|\]|\. \.", proposal.text) and proposal.text not in self._text:
             return False
         sought = [plain for word in proposal.text.split() for plain in plain_words(word)]
-        for start in range(len(self._said) - len(sought) + 1):
+        for start in self._places.get(sought[0], ()) if sought else ():
             found = self._said[start : start + len(sought)]
             if [plain for plain, _, _ in found] != sought:
                 continue

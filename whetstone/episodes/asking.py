@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from whetstone.episodes import query as queries
+from whetstone.episodes.normal import without_closing
 from whetstone.episodes.search import EACH, SEGMENT_ROWS, Filters, Hit, Search, fused
 from whetstone.episodes.store import schema, vectors
 from whetstone.episodes.store.library import Store
@@ -58,7 +59,7 @@ def _answer(store: Store, hit: Hit) -> Answer:
     )
     at = next(place for place, row in enumerate(rows) if row["id"] == begin + hit.segment)
     asked = None
-    if rows[at]["text"].rstrip("\"'\u201d\u2019)").endswith("?") and at + 1 < len(rows):
+    if without_closing(rows[at]["text"]).endswith("?") and at + 1 < len(rows):
         asked, at = hit.segment, at + 1
     first = last = at
     # what somebody says in one go after the best sentence belongs to it, and one sentence before

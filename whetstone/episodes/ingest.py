@@ -6,7 +6,6 @@ that cannot be read does not stop the others: it is told at the end.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from whetstone.episodes.content import About
 from whetstone.episodes.feeds import Feed, Item
 from whetstone.episodes.fetching import Fetched, fetch, is_address
 from whetstone.episodes.page.folder import LIST
+from whetstone.episodes.sounds import sha256
 from whetstone.episodes.store.library import Store
 from whetstone.episodes.transcript import Transcript
 from whetstone.errors import UsageError, WorkFailed
@@ -26,7 +26,6 @@ from whetstone.text import printable
 AUDIO = frozenset((".mp3", ".m4a", ".mp4", ".wav", ".ogg", ".oga", ".opus", ".flac", ".aac"))
 TRANSCRIPTS = (".vtt", ".json", ".srt", ".html", ".htm", ".txt")  # of several with one name the first is taken
 MOST_FILES = 20_000
-_BLOCK = 1 << 20
 
 Progress = Callable[[str], None]  # called with the name of each episode that is begun
 
@@ -156,15 +155,6 @@ def _take_feed(store: Store, found: Feed, only: int | None, progress: Progress |
     if len(report.new) > 1:
         store.optimise()
     return report
-
-
-def sha256(path: Path) -> str:
-    """The hash of a file, which binds a transcript to its audio."""
-    digest = hashlib.sha256()
-    with path.open("rb") as content:
-        while block := content.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _take_group(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from whetstone.episodes.lexicon import FILLER, STOP
-from whetstone.episodes.normal import tokens
+from whetstone.episodes.normal import tokens, without_closing
 from whetstone.episodes.transcript import Transcript
 
 _ENDS = (".", "?", "!", ":", "…")
@@ -61,7 +61,7 @@ def starts(words: Sequence[str], index: int) -> bool:
     """Whether a sentence begins with this word, by the punctuation before it or the quote mark that opens it."""
     if index == 0 or words[index][:1] in '"“«„':
         return True
-    before = words[index - 1].rstrip("\"”’')»")
+    before = without_closing(words[index - 1])
     return before.endswith(_ENDS) and before.lower() not in _TITLES
 
 

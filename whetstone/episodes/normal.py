@@ -63,6 +63,11 @@ def tokens(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def without_closing(text: str) -> str:
+    """A text without the quotation marks and brackets that close it, so that its last mark is the sentence's."""
+    return text.rstrip("\"'\u201d\u2019\u00bb)")
+
+
 @lru_cache(maxsize=1 << 16)
 def _one(word: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Tokens of one written word, and the tokens before which a mark of omission stands."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from whetstone.episodes.content import Quote
 from whetstone.episodes.gate import Accepted, Gate
 from whetstone.episodes.lexicon import HESITATION, POINTING, content
-from whetstone.episodes.normal import tokens
+from whetstone.episodes.normal import tokens, without_closing
 from whetstone.episodes.questions import opening
 from whetstone.episodes.transcript import Transcript
 
@@ -102,7 +102,7 @@ def _stands_alone(transcript: Transcript, quote: Quote, punctuated: bool) -> boo
         return False
     pointing = not opening_words or opening_words[0] in POINTING or opening_words[0].split("'")[0] in POINTING
     written = transcript.words[quote.first].text
-    ends = transcript.words[quote.end - 1].text.rstrip("\"”’')»")
+    ends = without_closing(transcript.words[quote.end - 1].text)
     cut = punctuated and (not ends.endswith((".", "!", "…", "。")) or written[:1].islower())
     return not pointing and not cut
 

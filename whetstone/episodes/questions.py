@@ -9,7 +9,7 @@ from collections.abc import Collection
 from whetstone.episodes.content import Answered, Quote
 from whetstone.episodes.gate import Accepted, Gate
 from whetstone.episodes.lexicon import FILLER, HESITATION, content
-from whetstone.episodes.normal import tokens
+from whetstone.episodes.normal import tokens, without_closing
 from whetstone.episodes.transcript import Transcript
 
 FEWEST_WORDS = 4
@@ -46,7 +46,7 @@ _SOCIAL = re.compile(
 def questions(transcript: Transcript) -> frozenset[int]:
     """The ids of the segments that ask: they end in a question mark or, in a transcript that has none, they have the
     word order of one."""
-    marked = any(word.text.rstrip("\"”’')»").endswith(("?", "？", "؟")) for word in transcript.words)
+    marked = any(without_closing(word.text).endswith(("?", "？", "؟")) for word in transcript.words)
     return frozenset(s.id for s in transcript.segments if _asks(transcript, s.id, marked))
 
 
@@ -110,7 +110,7 @@ def _set_apart(transcript: Transcript, word: int) -> bool:
 
 def _asks(transcript: Transcript, segment: int, marked: bool) -> bool:
     place = transcript.segments[segment]
-    last = transcript.words[place.end - 1].text.rstrip("\"”’')»")
+    last = without_closing(transcript.words[place.end - 1].text)
     if marked:
         return last.endswith(("?", "？", "؟")) and place.end - place.first >= 2
     first = opening(transcript, place.first, place.end)
