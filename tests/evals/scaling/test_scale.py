@@ -282,7 +282,7 @@ def test_thresholds_are_chosen_on_other_questions(desk: Path, tmp_path: Path) ->
 
 def test_a_kept_question_is_none_that_is_measured() -> None:
     from whetstone.evals.evaluate import asked_of
-    from whetstone.evals.scaling.measuring import kept_questions
+    from whetstone.evals.scaling.thresholds import kept_questions
     from whetstone.tasks.registry import load_task
 
     asked = asked_of(load_task("addition"), 2, 50, "only", 0)

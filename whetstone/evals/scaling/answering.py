@@ -19,12 +19,14 @@ from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.evaluate import Asked, unanswered
 from whetstone.evals.looks import count_look
 from whetstone.evals.measure import Scores
+from whetstone.evals.scaling.asking import Asker, questions_of
 from whetstone.evals.scaling.break_even import train_or_think
 from whetstone.evals.scaling.folder import SAMPLES
-from whetstone.evals.scaling.measuring import Asker, Measured, measure, questions_of, settings_of
+from whetstone.evals.scaling.measuring import Measured, measure
 from whetstone.evals.scaling.points import COSTS, Point
 from whetstone.evals.scaling.pool import SharedPool
 from whetstone.evals.scaling.reading import cheapest, knees, read_points
+from whetstone.evals.scaling.settings import settings_of
 from whetstone.evals.scaling.tools import made_here, tools_for
 from whetstone.evals.scaling.training_cost import TrainingCost, mean_prompt
 from whetstone.evals.scaling.wishes import Wish, everything
