@@ -52,7 +52,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--problems", type=int, default=2, help="different prompts")
     parser.add_argument("--samples", default="4,8,16,32", help="samples of each; the peer draws the last number")
     parser.add_argument("--tokens", type=int, default=12, help="new tokens per sample")
-    parser.add_argument("--repeats", type=int, default=2, help="timed calls; the quickest counts")
+    parser.add_argument("--repeats", type=int, default=1, help="timed calls; the quickest counts")
     options = parser.parse_args()
     try:
         options.samples = sorted({int(count) for count in options.samples.split(",")})

@@ -21,13 +21,11 @@ CALIBRATION = 100  # questions on which a threshold is chosen
 
 
 def kept_questions(asked: Asked, count: int) -> list[Question]:
-    """Others than those that are measured: of the validation split, or the items of a file behind them, as many as
-    there are up to `count`. Raises UsageError where there are none."""
+    """Others than those that are measured: of the validation split, or the items of a file behind them that share no
+    cluster with one of those; as many as there are up to `count`. Raises UsageError where there are none."""
     key = Key.derive(asked.key, "whetstone scale, calibration")
     if isinstance(asked.task, FixedItems):
-        drawn = asked.task.draw(len(asked.problems) + count, asked.key).problems
-        known = {problem.id for problem in asked.problems}
-        problems = [problem for problem in drawn if problem.id not in known]
+        problems = _others(asked.task, asked, count)
     else:
         found: dict[str, Problem] = {}
         stream = Stream(asked.task, key, "validation", asked.level)
@@ -38,6 +36,18 @@ def kept_questions(asked: Asked, count: int) -> list[Question]:
     if not problems:
         raise UsageError("no question is left on which a threshold could be chosen: name one, as in :threshold=0.97")
     return questions_of(replace(asked, problems=problems, key=key))
+
+
+def _others(task: FixedItems, asked: Asked, count: int) -> list[Problem]:
+    """Up to `count` items of the file, none of them measured nor in a cluster that is."""
+    names = {problem.id for problem in asked.problems} | {p.cluster for p in asked.problems if p.cluster}
+    wanted = len(asked.problems) + count
+    while True:  # a draw is chosen by the key, item by item: a larger one holds the smaller
+        drawn = task.draw(wanted, asked.key)
+        found = [problem for problem in drawn.problems if not {problem.id, problem.cluster} & names]
+        if len(found) >= count or wanted >= drawn.total:
+            return sorted(found, key=lambda problem: problem.id)[:count]  # ids are hashes: in no order of the file's
+        wanted *= 2
 
 
 def calibrated(asked: Asked, asker: Asker, setting: Setting, show: Show) -> tuple[Setting, dict[str, Any]]:
