@@ -12,7 +12,6 @@ it runs, its figures mean nothing.
 """
 
 import argparse
-import gc
 import json
 import math
 import sys
@@ -30,8 +29,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import gpu_rlvr, peer, report
-from bench.gpu_rlvr import now, relative
+from bench import gpu, peer, report
+from bench.gpu import SHAPES, interpreters, now, relative, release, require
 from whetstone.engine.engine import Engine
 from whetstone.engine.gpu.head import Head
 from whetstone.engine.gpu.inputs import packed_rows
@@ -42,19 +41,14 @@ from whetstone.engine.protocol import Request, SamplingParams
 from whetstone.engine.sampling import block_sums
 from whetstone.engine.step import BLOCK, Step
 from whetstone.engine.torch_runner import TorchRunner
-from whetstone.errors import UsageError, WorkFailed
-from whetstone.models.config import ModelConfig, Rope, to_hf
+from whetstone.errors import WorkFailed
+from whetstone.models.config import ModelConfig, to_hf
 from whetstone.models.decoder import Decoder, Linear
 from whetstone.runs import machine
 
-SHAPES = {
-    **gpu_rlvr.SHAPES,
-    "1B": ModelConfig(
-        "llama", 128256, 2048, 16, 32, 8, 64, 8192, Rope(500_000.0, 32.0, 1.0, 4.0, 8192), max_positions=131072
-    ),
-}
 # Bytes/s by the vendors' data sheets; measured ones are printed beside them.
 BANDWIDTHS = {"H200": 4.8e12, "H100": 3.35e12, "A100": 2.04e12}
+DEFAULT_SHAPES = "135M,1B"
 HEADS = ("fp32", "tf32x3", "bf16")
 CHUNK = 8192  # rows of a prefill step
 LIMITS = {
@@ -73,17 +67,10 @@ PEER_SECONDS = 90.0  # for one shape; what it has not begun by then it leaves ou
 
 def main() -> None:
     options = read_options()
-    options.device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device on this machine; leave out --device cuda")
-    shapes = options.shapes.split(",") if options.shapes else ["135M", "1B"] if options.device == "cuda" else ["tiny"]
-    if unknown := [shape for shape in shapes if shape not in SHAPES]:
-        raise UsageError(f"no shape {unknown[0]!r}; choose from {', '.join(SHAPES)}")
+    shapes = gpu.settle(options, DEFAULT_SHAPES)
     options.batches = [int(batch) for batch in options.batches.split(",")]
     if options.device == "cpu":
-        report.say("there is no GPU here: a tiny shape on the CPU shows that the code runs; its figures mean nothing")
         options.batches = sorted({min(batch, 4) for batch in options.batches})
-        options.prompt_tokens, options.tokens = min(options.prompt_tokens, 16), min(options.tokens, 8)
     options.end = time.monotonic() + options.seconds
     device = measure_device(options)
     operations = operations_for(torch.device(options.device))
@@ -99,15 +86,10 @@ def main() -> None:
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--device", choices=["cuda", "cpu"], help="default: cuda where there is one")
-    parser.add_argument("--shapes", help=f"of {', '.join(SHAPES)}; default 135M,1B on a GPU, tiny on a CPU")
+    gpu.add_options(parser, DEFAULT_SHAPES)
     parser.add_argument("--batches", default="1,16,64,256")
-    parser.add_argument("--prompt-tokens", type=int, default=64)
-    parser.add_argument("--tokens", type=int, default=128, help="new tokens per completion, forced")
     parser.add_argument("--repeats", type=int, default=2, help="timed calls after one to warm up; the quickest counts")
     parser.add_argument("--seconds", type=float, default=440, help="no new measurement is begun after that")
-    parser.add_argument("--no-peers", action="store_true", help="ours alone")
     return parser.parse_args()
 
 
@@ -156,15 +138,12 @@ def measure_device(options: argparse.Namespace) -> Device:
     if options.device == "cpu":
         speed = machine.measure()
         return Device(speed.bandwidth * 1e9, speed.matmul * 1e9, None)
-    side = 8192
-    left, right = (torch.randn(side, side, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    left, right = gpu.matrices("cuda")
     source = torch.randn(2**29, device="cuda")
     target = torch.empty_like(source)
     copying = seconds_of(lambda: target.copy_(source), "cuda")
     multiplying = seconds_of(lambda: torch.mm(left, right), "cuda")
-    name = torch.cuda.get_device_name()
-    sheet = next((value for known, value in BANDWIDTHS.items() if known in name), None)
-    return Device(2 * source.numel() * 4 / copying, 2 * side**3 / multiplying, sheet)
+    return Device(2 * source.numel() * 4 / copying, 2 * gpu.SIDE**3 / multiplying, gpu.of_sheet(BANDWIDTHS))
 
 
 def seconds_of(work: Callable[[], object], device: str, repeats: int = 30) -> float:
@@ -194,7 +173,7 @@ def measure(shape: str, options: argparse.Namespace, device: Device, operations:
     model = Decoder(config).randomise(0).to(options.device)
     checks = check(model, options, operations)
     report.say("checks: " + ", ".join(f"{name} {value:.2g}" for name, value in checks.items()))
-    require(checks, shape)
+    require(checks, LIMITS, shape)
     found = Found(shape, sum(parameter.numel() for parameter in model.parameters()), checks)
     model.compute_dtype = torch.bfloat16
     time_steps(model, options, device, operations, found)
@@ -205,12 +184,6 @@ def measure(shape: str, options: argparse.Namespace, device: Device, operations:
     if not options.no_peers:
         time_peer(config, options, found)
     return found
-
-
-def release() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def in_time(options: argparse.Namespace, found: Found, what: str) -> bool:
@@ -284,12 +257,6 @@ def check(model: Decoder, options: argparse.Namespace, operations: Operations) -
         found["greedy_difference"] = greedy_difference(model, operations)
     model.compute_dtype = torch.bfloat16
     return found | step_errors(model, operations)
-
-
-def require(checks: dict[str, float], shape: str) -> None:
-    for name, value in checks.items():
-        if not value <= LIMITS[name]:  # a NaN fails too
-            raise WorkFailed(f"{shape}: {name} is {value:.3g}, more than {LIMITS[name]:g}; wrong work is not timed")
 
 
 def device_error(device: str, operations: Operations) -> float:
@@ -509,7 +476,7 @@ def compare_variants(model: Decoder, options: argparse.Namespace, operations: Op
 
 def time_peer(config: ModelConfig, options: argparse.Namespace, found: Found) -> None:
     """transformers' continuous batching on the same sizes; what fails is said and left out."""
-    python = gpu_rlvr.interpreters(("transformers",)).get("transformers")
+    python = interpreters(("transformers",)).get("transformers")
     if python is None or not in_time(options, found, "transformers"):
         return
     narrow = options.device == "cuda"
@@ -584,14 +551,11 @@ def rows(found: Found, options: argparse.Namespace, device: Device) -> Iterable[
 
 def table(found: list[Found], options: argparse.Namespace, device: Device) -> str:
     sheet = "" if device.sheet_bandwidth is None else f" (data sheet {device.sheet_bandwidth / 1e12:.3g})"
-    head = [
-        f"{machine.describe()}; torch {torch.__version__}; bf16 activations, cache and layers, fp32 head",
+    about = [
         f"measured: {device.bandwidth / 1e12:.3g} TB/s{sheet}, {device.flops / 1e12:.4g} bf16 TFLOP/s; prompt "
         f"{options.prompt_tokens} + {options.tokens} forced tokens, temperature 1",
         f"aims: {TARGET_SHARE:.0%} of the limit at batch 1 of the 1B shape, {TARGET_RATIO:g} x transformers",
     ]
-    if options.device == "cpu":
-        head.insert(0, "CPU FALLBACK, a tiny shape: this shows that the code runs; the figures mean nothing")
     columns = [
         "shape",
         "batch",
@@ -612,9 +576,9 @@ def table(found: list[Found], options: argparse.Namespace, device: Device) -> st
             milliseconds = [f"{value * 1e3:.3g}" for value in (speed.engine_step, speed.step, speed.limit)]
             cells = [each.shape, str(speed.batch), f"{speed.tokens_per_second:.4g}", *milliseconds]
             lines.append([*cells, speed.limited_by, f"{speed.share:.0%}", ratio])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
-    body = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    return "\n".join([*head, "", *body, "", *(line for each in found for line in details(each))])
+    dtypes = "bf16 activations, cache and layers, fp32 head"
+    body = gpu.table(options.device, dtypes, about, lines)
+    return "\n".join([*body, "", *(line for each in found for line in details(each))])
 
 
 def details(found: Found) -> list[str]:
