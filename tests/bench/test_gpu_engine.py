@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from bench import gpu, gpu_engine, peer
+from bench import gpu, gpu_engine, gpu_steps, peer
 from whetstone.errors import WorkFailed
 
 
@@ -23,8 +23,8 @@ def test_on_the_cpu_the_same_code_runs_on_a_tiny_shape_and_says_so() -> None:
     assert [row["name"] for row in found] == ["gpu_engine.tiny.batch1", "gpu_engine.tiny.batch4"]
     for row in found:
         assert row["ours"] > 0 and row["ratio"] is None and row["device"] == "cpu" and row["left_out"] == []
-        assert set(row["checks"]) == set(gpu_engine.LIMITS)
-        assert all(row["checks"][name] <= limit for name, limit in gpu_engine.LIMITS.items())
+        assert set(row["checks"]) == set(gpu_steps.LIMITS)
+        assert all(row["checks"][name] <= limit for name, limit in gpu_steps.LIMITS.items())
         assert row["limit_seconds"] > 0 and row["step_seconds"] > 0 and row["prefill_tokens_per_second"] > 0
         assert row["heads"]["fp32"]["kl.1"] == 0 < row["heads"]["bf16"]["kl.1"] < 1e-3
         assert row["variants"]["as it is"].keys() == {"1", "4"}
@@ -46,10 +46,10 @@ def test_beside_transformers_on_the_cpu() -> None:
 
 
 def test_wrong_arithmetic_is_not_timed() -> None:
-    gpu.require({"graph_error": 0.0}, gpu_engine.LIMITS, "1B")
+    gpu.require({"graph_error": 0.0}, gpu_steps.LIMITS, "1B")
     for value in (1.0, math.nan):
         with pytest.raises(WorkFailed, match="1B: graph_error"):
-            gpu.require({"graph_error": value}, gpu_engine.LIMITS, "1B")
+            gpu.require({"graph_error": value}, gpu_steps.LIMITS, "1B")
 
 
 def test_the_shape_has_the_size_of_the_published_model() -> None:
