@@ -338,9 +338,9 @@ def test_a_folder_that_does_not_say_which_engine_drew_is_refused(
     known = json.loads((desk / "both" / "plan.json").read_text())
     del known["engines"], known["kind"]
     (tmp_path / "plan.json").write_text(json.dumps(known))
-    with pytest.raises(wh.UsageError, match=r"other engine or device \(not recorded; asked"):
-        with opened(tmp_path, known | {"engines": ["local, cpu"]}):
-            pass
+    holding = opened(tmp_path, known | {"engines": ["local, cpu"]})
+    with pytest.raises(wh.UsageError, match=r"other engine or device \(not recorded; asked"), holding:
+        pass
 
 
 def test_a_learned_verifier_chooses_and_says_what_it_cost(desk: Path, tmp_path: Path) -> None:

@@ -142,7 +142,8 @@ def at_equal_compute(
 
     {questions, allowance, base, accuracy, trained_better_by, beyond}. The base's setting is chosen on one half of the
     problems and counted on the other, both ways, so that choosing does not flatter it; `base` names the two choices.
-    All numbers of questions are one family: trained_better_by's `p_holm` is Holm's, and its verdict goes by it. beyond: the allowance exceeds everything that was measured.
+    All numbers of questions are one family: trained_better_by's `p_holm` is Holm's, and its verdict goes by it.
+    beyond: the allowance exceeds everything that was measured.
     """
     side_N = halves(ids, clusters)
     known: Clusters | None = clusters if any(clusters) else None
