@@ -51,14 +51,6 @@ class Work:
         return f"generate.{self.mode}.{shape}"
 
 
-@dataclass(frozen=True)
-class Ours:
-    """The quickest of our calls: its seconds, and the tokens that went through the layers."""
-
-    seconds: float
-    computed: int
-
-
 def main() -> None:
     options = read_options()
     peer.interpreter()
@@ -114,7 +106,7 @@ def workloads(loaded: Loaded, options: argparse.Namespace) -> Iterator[Work]:
     yield Work("sampled", tuple(ids[:prompts]), samples)
 
 
-def measure_ours(loaded: Loaded, work: Work, storage: str, options: argparse.Namespace) -> Ours:
+def measure_ours(loaded: Loaded, work: Work, storage: str, options: argparse.Namespace) -> ours.Timed:
     """The quickest of `repeats` calls, after one that warms up."""
     make = ours.runners(loaded.model)[storage]
     engine = Engine(loaded.model, max_rows=work.batch, cache_bytes=ours.CACHE_BYTES, runner=make)
@@ -130,7 +122,7 @@ def measure_ours(loaded: Loaded, work: Work, storage: str, options: argparse.Nam
         made = {len(completion.ids) for completion in run.completions}
         if made != {options.tokens}:
             raise WorkFailed(f"completions of {made} tokens, not {options.tokens}")
-        calls.append(Ours(run.seconds, run.computed_tokens))
+        calls.append(ours.Timed(run.seconds, run.computed_tokens))
     return min(calls[1:], key=lambda call: call.seconds)
 
 
@@ -167,7 +159,7 @@ def comparison(
     loaded: Loaded,
     work: Work,
     storage: str,
-    runs: tuple[Ours, ...],
+    runs: tuple[ours.Timed, ...],
     theirs: dict[str, Any],
     speed: machine.Speed,
     options: argparse.Namespace,

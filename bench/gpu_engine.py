@@ -12,78 +12,51 @@ it runs, its figures mean nothing.
 """
 
 import argparse
-import gc
 import json
 import math
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import gpu_rlvr, peer, report
-from bench.gpu_rlvr import now, relative
+from bench import gpu, peer, report
+from bench.gpu import SHAPES, interpreters, now, release, require
+from bench.gpu_steps import LIMITS, blocks_for, check, decode_step, filled, tables, texts
 from whetstone.engine.engine import Engine
 from whetstone.engine.gpu.head import Head
-from whetstone.engine.gpu.inputs import packed_rows
-from whetstone.engine.gpu.operations import SPLIT, Operations, TorchOperations
+from whetstone.engine.gpu.operations import Operations, TorchOperations
 from whetstone.engine.gpu.runner import GraphRunner
 from whetstone.engine.gpu.triton_operations import TritonOperations, operations_for
 from whetstone.engine.protocol import Request, SamplingParams
-from whetstone.engine.sampling import block_sums
-from whetstone.engine.step import BLOCK, Step
-from whetstone.engine.torch_runner import TorchRunner
-from whetstone.errors import UsageError, WorkFailed
-from whetstone.models.config import ModelConfig, Rope, to_hf
+from whetstone.engine.step import BLOCK
+from whetstone.errors import WorkFailed
+from whetstone.models.config import ModelConfig, to_hf
 from whetstone.models.decoder import Decoder, Linear
 from whetstone.runs import machine
 
-SHAPES = {
-    **gpu_rlvr.SHAPES,
-    "1B": ModelConfig(
-        "llama", 128256, 2048, 16, 32, 8, 64, 8192, Rope(500_000.0, 32.0, 1.0, 4.0, 8192), max_positions=131072
-    ),
-}
 # Bytes/s by the vendors' data sheets; measured ones are printed beside them.
 BANDWIDTHS = {"H200": 4.8e12, "H100": 3.35e12, "A100": 2.04e12}
+DEFAULT_SHAPES = "135M,1B"
 HEADS = ("fp32", "tf32x3", "bf16")
-CHUNK = 8192  # rows of a prefill step
-LIMITS = {
-    "device_error": 1e-3,  # logits of the tiny shape on the device beside torch on the CPU, fp32, relative
-    "attention_error": 1e-2,  # paged attention beside plain torch, compute dtype, relative
-    "sums_error": 1e-5,  # block sums beside plain torch
-    "graph_error": 1e-4,  # a captured step beside the same kernels launched one by one
-    "joined_error": 0.05,  # the joined form beside the plain decoder, compute dtype
-    "batch_error": 0.05,  # a row alone beside the row among others, compute dtype
-    "update_error": 1e-4,  # captured steps after an update in place beside a runner made after it
-    "greedy_difference": 0.2,  # share of greedy texts, fp32, that differ between captured and plain torch
-}
 TARGET_SHARE, TARGET_RATIO = 0.5, 3.0
 PEER_SECONDS = 90.0  # for one shape; what it has not begun by then it leaves out
 
 
 def main() -> None:
     options = read_options()
-    options.device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device on this machine; leave out --device cuda")
-    shapes = options.shapes.split(",") if options.shapes else ["135M", "1B"] if options.device == "cuda" else ["tiny"]
-    if unknown := [shape for shape in shapes if shape not in SHAPES]:
-        raise UsageError(f"no shape {unknown[0]!r}; choose from {', '.join(SHAPES)}")
+    shapes = gpu.settle(options, DEFAULT_SHAPES)
     options.batches = [int(batch) for batch in options.batches.split(",")]
     if options.device == "cpu":
-        report.say("there is no GPU here: a tiny shape on the CPU shows that the code runs; its figures mean nothing")
         options.batches = sorted({min(batch, 4) for batch in options.batches})
-        options.prompt_tokens, options.tokens = min(options.prompt_tokens, 16), min(options.tokens, 8)
     options.end = time.monotonic() + options.seconds
     device = measure_device(options)
     operations = operations_for(torch.device(options.device))
@@ -99,15 +72,10 @@ def main() -> None:
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--device", choices=["cuda", "cpu"], help="default: cuda where there is one")
-    parser.add_argument("--shapes", help=f"of {', '.join(SHAPES)}; default 135M,1B on a GPU, tiny on a CPU")
+    gpu.add_options(parser, DEFAULT_SHAPES)
     parser.add_argument("--batches", default="1,16,64,256")
-    parser.add_argument("--prompt-tokens", type=int, default=64)
-    parser.add_argument("--tokens", type=int, default=128, help="new tokens per completion, forced")
     parser.add_argument("--repeats", type=int, default=2, help="timed calls after one to warm up; the quickest counts")
     parser.add_argument("--seconds", type=float, default=440, help="no new measurement is begun after that")
-    parser.add_argument("--no-peers", action="store_true", help="ours alone")
     return parser.parse_args()
 
 
@@ -156,15 +124,12 @@ def measure_device(options: argparse.Namespace) -> Device:
     if options.device == "cpu":
         speed = machine.measure()
         return Device(speed.bandwidth * 1e9, speed.matmul * 1e9, None)
-    side = 8192
-    left, right = (torch.randn(side, side, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    left, right = gpu.matrices("cuda")
     source = torch.randn(2**29, device="cuda")
     target = torch.empty_like(source)
     copying = seconds_of(lambda: target.copy_(source), "cuda")
     multiplying = seconds_of(lambda: torch.mm(left, right), "cuda")
-    name = torch.cuda.get_device_name()
-    sheet = next((value for known, value in BANDWIDTHS.items() if known in name), None)
-    return Device(2 * source.numel() * 4 / copying, 2 * side**3 / multiplying, sheet)
+    return Device(2 * source.numel() * 4 / copying, 2 * gpu.SIDE**3 / multiplying, gpu.of_sheet(BANDWIDTHS))
 
 
 def seconds_of(work: Callable[[], object], device: str, repeats: int = 30) -> float:
@@ -194,7 +159,7 @@ def measure(shape: str, options: argparse.Namespace, device: Device, operations:
     model = Decoder(config).randomise(0).to(options.device)
     checks = check(model, options, operations)
     report.say("checks: " + ", ".join(f"{name} {value:.2g}" for name, value in checks.items()))
-    require(checks, shape)
+    require(checks, LIMITS, shape)
     found = Found(shape, sum(parameter.numel() for parameter in model.parameters()), checks)
     model.compute_dtype = torch.bfloat16
     time_steps(model, options, device, operations, found)
@@ -207,179 +172,12 @@ def measure(shape: str, options: argparse.Namespace, device: Device, operations:
     return found
 
 
-def release() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
 def in_time(options: argparse.Namespace, found: Found, what: str) -> bool:
     if time.monotonic() < options.end:
         return True
     report.say(f"no time is left for {what}")
     found.left_out.append(what)
     return False
-
-
-# Steps
-
-
-def texts(config: ModelConfig, batch: int, length: int) -> np.ndarray:
-    generator = torch.Generator().manual_seed(batch)
-    return torch.randint(1, config.vocab_size, (batch, length), generator=generator).numpy()
-
-
-def tables(batch: int, length: int) -> np.ndarray:
-    """Blocks for branches of `length` tokens, in no order, as a cache in use has them."""
-    blocks = -(-length // BLOCK)
-    return np.random.default_rng(batch).permutation(batch * blocks).astype(np.int32).reshape(batch, blocks)
-
-
-def prefill_steps(ids_BT: np.ndarray, tables_BC: np.ndarray) -> list[Step]:
-    """Prompts in steps of at most CHUNK rows; the last row of each branch is wanted."""
-    batch, length = ids_BT.shape
-    at_once = max(1, CHUNK // length)
-    found = []
-    for first in range(0, batch, at_once):
-        ids = ids_BT[first : first + at_once]
-        count = len(ids)
-        positions = np.tile(np.arange(length), count)
-        wanted = np.arange(1, count + 1) * length - 1
-        owner = np.repeat(np.arange(count), length)
-        found.append(Step(ids.ravel(), positions, owner, tables_BC[first : first + at_once], wanted))
-    return found
-
-
-def decode_step(ids_B: np.ndarray, position: int, tables_BC: np.ndarray) -> Step:
-    batch = len(ids_B)
-    everyone = np.arange(batch)
-    return Step(ids_B.astype(np.int64), np.full(batch, position), everyone, tables_BC, everyone)
-
-
-def filled(runner: TorchRunner, ids_BT: np.ndarray, tables_BC: np.ndarray) -> torch.Tensor:
-    """Put the prompts into the runner's cache; the logits of their last rows."""
-    runner.refresh()
-    with torch.inference_mode():
-        return torch.cat([runner.run(step).clone() for step in prefill_steps(ids_BT, tables_BC)])
-
-
-def decoded(runner: TorchRunner, step: Step) -> torch.Tensor:
-    with torch.inference_mode():
-        return runner.run(step).clone()
-
-
-def blocks_for(batch: int, length: int) -> int:
-    return batch * -(-length // BLOCK)
-
-
-# Checks
-
-
-def check(model: Decoder, options: argparse.Namespace, operations: Operations) -> dict[str, float]:
-    """How far each part is from its plain counterpart. Leaves the model in bf16."""
-    found = {"device_error": device_error(options.device, operations)}
-    found["attention_error"] = attention_error(model, operations)
-    found["sums_error"] = sums_error(model, operations)
-    if options.device == "cpu" or model.config.width < 1024:  # fp32 copies of a larger model say no more
-        found["greedy_difference"] = greedy_difference(model, operations)
-    model.compute_dtype = torch.bfloat16
-    return found | step_errors(model, operations)
-
-
-def require(checks: dict[str, float], shape: str) -> None:
-    for name, value in checks.items():
-        if not value <= LIMITS[name]:  # a NaN fails too
-            raise WorkFailed(f"{shape}: {name} is {value:.3g}, more than {LIMITS[name]:g}; wrong work is not timed")
-
-
-def device_error(device: str, operations: Operations) -> float:
-    """Prefill and three captured steps of the tiny shape beside TorchRunner on the CPU, both in fp32."""
-    results = []
-    for where in ("cpu", device):
-        model = Decoder(SHAPES["tiny"]).randomise(0).to(where)
-        blocks = blocks_for(5, 40)
-        runner = TorchRunner(model, blocks) if not results else GraphRunner(model, blocks, operations=operations)
-        ids_BT, tables_BC = texts(model.config, 5, 40), tables(5, 40)
-        logits = [filled(runner, ids_BT[:, :37], tables_BC)]
-        logits += [decoded(runner, decode_step(ids_BT[:, place], place, tables_BC)) for place in (37, 38, 39)]
-        results.append(torch.cat(logits).cpu())
-    return relative(results[1], results[0])
-
-
-def attention_error(model: Decoder, operations: Operations) -> float:
-    """The worst of short and long contexts, whole, split and in tiles, with and without a window."""
-    config, dtype, worst = model.config, torch.bfloat16, 0.0
-    for length, count in ((40, 1), (700, 1), (70, 30)):
-        batch = 5
-        tables_BC = tables(batch, length)
-        positions = np.concatenate([np.arange(length - count - place, length - place) for place in range(batch)])
-        owner = np.repeat(np.arange(batch), count)
-        step = Step(np.zeros(len(owner), dtype=np.int64), positions, owner, tables_BC, np.arange(len(owner)))
-        rows = packed_rows(step, 1 if count == 1 else 16, model.device)
-        if count == 1:
-            rows = replace(rows, splits=-(-length // SPLIT))
-        shape = (tables_BC.size * BLOCK, config.kv_heads, config.head_dim)
-        keys, values = (torch.randn(shape, device=model.device, dtype=dtype) for _ in "kv")
-        q_NHE = torch.randn((len(owner), config.heads, config.head_dim), device=model.device, dtype=dtype)
-        for window in (None, 33):
-            expected = TorchOperations().attend(q_NHE.float(), keys.float(), values.float(), rows, window)
-            worst = max(worst, relative(operations.attend(q_NHE, keys, values, rows, window), expected))
-    return worst
-
-
-def sums_error(model: Decoder, operations: Operations) -> float:
-    logits_MV = 3 * torch.randn((5, model.config.vocab_size), device=model.device)
-    scale_M = torch.tensor([1.0, 0.5, 2.0, 1.0, 1.0], device=model.device)
-    return max(
-        relative(found, expected)
-        for found, expected in zip(
-            operations.block_sums(logits_MV, scale_M), block_sums(logits_MV, scale_M), strict=True
-        )
-    )
-
-
-def greedy_difference(model: Decoder, operations: Operations) -> float:
-    """Share of 16 greedy texts of 32 tokens, in fp32, that differ between captured steps and plain torch."""
-    model.compute_dtype = torch.float32
-    requests = [Request(tuple(ids), (0,)) for ids in texts(model.config, 16, 24).tolist()]
-    said = []
-    for make in (TorchRunner, lambda *given: GraphRunner(*given, operations=operations)):
-        engine = Engine(model, cache_bytes=64 * 256 * model.config.kv_bytes_per_token, runner=make)
-        said.append([one.ids for [one] in engine.sample(requests, SamplingParams(32, temperature=0.0))])
-    return sum(one != other for one, other in zip(*said, strict=True)) / len(requests)
-
-
-def step_errors(model: Decoder, operations: Operations) -> dict[str, float]:
-    """Logits of one decoding step, computed in several ways that ought to agree."""
-    batch, length = 20, 100
-    blocks = blocks_for(batch, length)
-    ids_BT, tables_BC = texts(model.config, batch, length), tables(batch, length)
-    step = decode_step(ids_BT[:, -1], length - 1, tables_BC)
-
-    def logits(runner: TorchRunner) -> torch.Tensor:
-        filled(runner, ids_BT[:, :-1], tables_BC)
-        return decoded(runner, step)
-
-    plain = logits(TorchRunner(model, blocks))
-    launched = logits(GraphRunner(model, blocks, operations=operations, captured=False))
-    runner = GraphRunner(model, blocks, operations=operations)
-    captured = logits(runner)
-    alone = torch.cat(
-        [decoded(runner, decode_step(ids_BT[b : b + 1, -1], length - 1, tables_BC[b : b + 1])) for b in range(3)]
-    )
-    errors = {
-        "graph_error": relative(captured, launched),
-        "joined_error": relative(captured, plain),
-        "batch_error": relative(alone, captured[:3]),
-    }
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(0.9)
-    updated = logits(runner)
-    if relative(updated, captured) < 1e-3:
-        raise WorkFailed("an update of the weights is not seen by the captured steps")
-    fresh = logits(GraphRunner(model, blocks, operations=operations))
-    return {**errors, "update_error": relative(updated, fresh)}
 
 
 # Times
@@ -509,7 +307,7 @@ def compare_variants(model: Decoder, options: argparse.Namespace, operations: Op
 
 def time_peer(config: ModelConfig, options: argparse.Namespace, found: Found) -> None:
     """transformers' continuous batching on the same sizes; what fails is said and left out."""
-    python = gpu_rlvr.interpreters(("transformers",)).get("transformers")
+    python = interpreters(("transformers",)).get("transformers")
     if python is None or not in_time(options, found, "transformers"):
         return
     narrow = options.device == "cuda"
@@ -584,14 +382,11 @@ def rows(found: Found, options: argparse.Namespace, device: Device) -> Iterable[
 
 def table(found: list[Found], options: argparse.Namespace, device: Device) -> str:
     sheet = "" if device.sheet_bandwidth is None else f" (data sheet {device.sheet_bandwidth / 1e12:.3g})"
-    head = [
-        f"{machine.describe()}; torch {torch.__version__}; bf16 activations, cache and layers, fp32 head",
+    about = [
         f"measured: {device.bandwidth / 1e12:.3g} TB/s{sheet}, {device.flops / 1e12:.4g} bf16 TFLOP/s; prompt "
         f"{options.prompt_tokens} + {options.tokens} forced tokens, temperature 1",
         f"aims: {TARGET_SHARE:.0%} of the limit at batch 1 of the 1B shape, {TARGET_RATIO:g} x transformers",
     ]
-    if options.device == "cpu":
-        head.insert(0, "CPU FALLBACK, a tiny shape: this shows that the code runs; the figures mean nothing")
     columns = [
         "shape",
         "batch",
@@ -612,9 +407,9 @@ def table(found: list[Found], options: argparse.Namespace, device: Device) -> st
             milliseconds = [f"{value * 1e3:.3g}" for value in (speed.engine_step, speed.step, speed.limit)]
             cells = [each.shape, str(speed.batch), f"{speed.tokens_per_second:.4g}", *milliseconds]
             lines.append([*cells, speed.limited_by, f"{speed.share:.0%}", ratio])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
-    body = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    return "\n".join([*head, "", *body, "", *(line for each in found for line in details(each))])
+    dtypes = "bf16 activations, cache and layers, fp32 head"
+    body = gpu.table(options.device, dtypes, about, lines)
+    return "\n".join([*body, "", *(line for each in found for line in details(each))])
 
 
 def details(found: Found) -> list[str]:

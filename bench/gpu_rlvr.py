@@ -11,14 +11,11 @@ same code runs with a tiny shape on the CPU: that shows that it runs, its figure
 """
 
 import argparse
-import gc
 import math
 import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -27,12 +24,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import peer, report
+from bench import gpu, peer, report
+from bench.gpu import SHAPES, interpreters, now, relative, release, require
 from bench.peers.memory import peak_bytes
 from whetstone.engine.engine import Engine
 from whetstone.engine.protocol import Completion, Request, SamplingParams
-from whetstone.errors import UsageError, WorkFailed
-from whetstone.models.config import ModelConfig, Rope
+from whetstone.errors import WorkFailed
+from whetstone.models.config import ModelConfig
 from whetstone.models.decoder import Decoder
 from whetstone.models.packing import TokenTrie
 from whetstone.runs import machine
@@ -41,14 +39,9 @@ from whetstone.training.objectives import trust_region
 from whetstone.training.rows import Row, packs
 from whetstone.training.trainer import Schedule, StepResult, Trainer
 
-# family, vocabulary, width, layers, query heads, key-value heads, head size, channel width
-SHAPES = {
-    "135M": ModelConfig("llama", 49152, 576, 30, 9, 3, 64, 1536, Rope(100_000.0)),
-    "0.6B": ModelConfig("qwen3", 151936, 1024, 28, 16, 8, 128, 3072, Rope(1_000_000.0), 1e-6, qk_norm="head"),
-    "tiny": ModelConfig("qwen3", 512, 64, 2, 4, 2, 16, 128, Rope(), qk_norm="head"),
-}
 # Dense bf16 FLOP/s by the vendors' data sheets; any other device is measured.
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
+DEFAULT_SHAPES = "135M,0.6B"
 MICRO_BATCHES = (32, 64, 128)
 LEARNING_RATE = 1e-6
 # About three times what bf16 on a CPU gives for these shapes (0.018, 0.0002 and 0.012); in fp32 far more than rounding.
@@ -63,16 +56,9 @@ LIMITS = {
 
 def main() -> None:
     options = read_options()
-    options.device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device on this machine; leave out --device cuda")
-    shapes = options.shapes.split(",") if options.shapes else ["135M", "0.6B"] if options.device == "cuda" else ["tiny"]
-    if unknown := [shape for shape in shapes if shape not in SHAPES]:
-        raise UsageError(f"no shape {unknown[0]!r}; choose from {', '.join(SHAPES)}")
+    shapes = gpu.settle(options, DEFAULT_SHAPES)
     if options.device == "cpu":
-        report.say("there is no GPU here: a tiny shape on the CPU shows that the code runs; its figures mean nothing")
         options.prompts, options.samples = min(options.prompts, 4), min(options.samples, 4)
-        options.prompt_tokens, options.tokens = min(options.prompt_tokens, 16), min(options.tokens, 8)
     found = []
     peak = peak_flops(options.device)
     for shape in shapes:
@@ -86,17 +72,12 @@ def main() -> None:
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--device", choices=["cuda", "cpu"], help="default: cuda where there is one")
-    parser.add_argument("--shapes", help=f"of {', '.join(SHAPES)}; default 135M,0.6B on a GPU, tiny on a CPU")
+    gpu.add_options(parser, DEFAULT_SHAPES)
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--samples", type=int, default=16, help="completions per prompt")
-    parser.add_argument("--prompt-tokens", type=int, default=64)
-    parser.add_argument("--tokens", type=int, default=128, help="new tokens per completion, forced")
     parser.add_argument("--steps", type=int, default=3, help="timed steps, after one to warm up")
     parser.add_argument("--pack-tokens", type=int, default=8192, help="tokens per forward and backward pass of ours")
     parser.add_argument("--micro-batch", type=int, default=None, help="TRL's; a few are tried unless given")
-    parser.add_argument("--no-peers", action="store_true", help="ours alone")
     return parser.parse_args()
 
 
@@ -137,23 +118,21 @@ class Found:
 def measure(shape: str, options: argparse.Namespace, peak: float) -> Found:
     """Check the shape's arithmetic, time its steps, then the peers. Raises WorkFailed when a check fails."""
     checks = {"device_error": device_error(options.device)}
-    require(checks, shape)
+    require(checks, LIMITS, shape)
     config = SHAPES[shape]
     model = Decoder(config).randomise(0).to(options.device)
     checks |= check_arithmetic(model)
-    require(checks, shape)
+    require(checks, LIMITS, shape)
     report.say("checks: " + ", ".join(f"{name} {value:.2g}" for name, value in checks.items()))
     found = Found(shape, sum(parameter.numel() for parameter in model.parameters()), checks, peak=peak)
     prompts = random_prompts(config, options.prompts, options.prompt_tokens)
     with tempfile.TemporaryDirectory() as temporary:
-        peers = {} if options.no_peers else interpreters()
+        peers = {} if options.no_peers else interpreters(("trl", "transformers"))
         if peers:
             write_folder(model, Path(temporary))
         time_steps(model, prompts, options, found)
         del model
-        gc.collect()
-        if options.device == "cuda":
-            torch.cuda.empty_cache()
+        release()
         time_peers(Path(temporary), prompts, options, found, peers)
     return found
 
@@ -180,13 +159,6 @@ def check_arithmetic(model: Decoder) -> dict[str, float]:
         "mismatch_wide": mismatch_wide,
         "mismatch_narrow": mismatch_narrow,
     }
-
-
-def require(checks: dict[str, float], shape: str) -> None:
-    for name, limit in LIMITS.items():
-        value = checks.get(name, 0.0)
-        if not value <= limit:  # a NaN fails too
-            raise WorkFailed(f"{shape}: {name} is {value:.3g}, more than {limit:g}; wrong arithmetic is not timed")
 
 
 @torch.no_grad()
@@ -265,28 +237,19 @@ def cache_bytes(model: Decoder, tokens: int, device: str) -> int:
     return min(wanted, torch.cuda.get_device_properties(0).total_memory // 3) if device == "cuda" else wanted
 
 
-def now(device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
 def peak_flops(device: str) -> float:
     """bf16 FLOP/s of the device: of its data sheet where the table has it, else the fastest product measured."""
     if device == "cpu":
         return machine.measure().matmul * 1e9
-    name = torch.cuda.get_device_name()
-    for known, peak in PEAKS.items():
-        if known in name:
-            return peak
-    side = 8192
-    left, right = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    if (peak := gpu.of_sheet(PEAKS)) is not None:
+        return peak
+    left, right = gpu.matrices(device)
     best = math.inf
     for _ in range(10):
         begin = now(device)
         torch.mm(left, right)
         best = min(best, now(device) - begin)
-    return 2 * side**3 / best
+    return 2 * gpu.SIDE**3 / best
 
 
 def random_prompts(config: ModelConfig, count: int, length: int) -> list[tuple[int, ...]]:
@@ -295,24 +258,6 @@ def random_prompts(config: ModelConfig, count: int, length: int) -> list[tuple[i
     ids = torch.randint(1, config.vocab_size, (count, length), generator=generator)
     ids[:, : length // 4] = ids[0, : length // 4]
     return [tuple(prompt) for prompt in ids.tolist()]
-
-
-def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found.double() - expected.double()).norm() / expected.double().norm())
-
-
-def interpreters(packages: Iterable[str] = ("trl", "transformers")) -> dict[str, Path]:
-    """For each peer that can be imported somewhere: the interpreter to run it with. Says which are left out."""
-    apart = peer.ENVIRONMENT / "bin" / "python"
-    found = {}
-    for package in packages:
-        if find_spec(package):
-            found[package] = Path(sys.executable)
-        elif apart.exists():
-            found[package] = apart
-        else:
-            report.say(f"{package} is not installed here: its ratio is left out")
-    return found
 
 
 def write_folder(model: Decoder, folder: Path) -> None:
@@ -436,13 +381,10 @@ def rows(found: Found, options: argparse.Namespace) -> Iterable[dict[str, Any]]:
 
 
 def table(found: list[Found], options: argparse.Namespace, peak: float) -> str:
-    head = [
-        f"{machine.describe()}; torch {torch.__version__}; bf16 activations, fp32 parameters, head and log-softmax",
+    about = [
         f"{options.prompts} prompts of {options.prompt_tokens} tokens x {options.samples} samples of {options.tokens} "
         f"forced tokens; {options.steps} steps after one to warm up; MFU = 6 N tokens / {peak / 1e12:.4g} TFLOP/s",
     ]
-    if options.device == "cpu":
-        head.insert(0, "CPU FALLBACK, a tiny shape: this shows that the code runs; the figures mean nothing")
     columns = ["shape", "params", "s/step", "generate tok/s", "train tok/s", "MFU", "GiB", "x TRL", "x transformers"]
     lines = [columns]
     for each in found:
@@ -462,9 +404,8 @@ def table(found: list[Found], options: argparse.Namespace, peak: float) -> str:
                 generate,
             ]
         )
-    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
-    body = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    return "\n".join([*head, "", *body])
+    dtypes = "bf16 activations, fp32 parameters, head and log-softmax"
+    return "\n".join(gpu.table(options.device, dtypes, about, lines))
 
 
 if __name__ == "__main__":

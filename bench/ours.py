@@ -33,6 +33,14 @@ def runners(model: Decoder) -> dict[str, MakeRunner]:
     return {storage: partial(NativeRunner, storage=storage) for storage in STORAGES}
 
 
+@dataclass(frozen=True)
+class Timed:
+    """One call: its seconds, and the tokens that went through the layers for it."""
+
+    seconds: float
+    computed: int
+
+
 @dataclass
 class _Clock:
     """Listens to a whole run."""

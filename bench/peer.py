@@ -166,6 +166,7 @@ def run_generate(
     found: dict[tuple[int, str], dict[str, Any]] = {}
     with json_file(prompts) as file:
         for cache in CACHES:
+            say(f"transformers begins, with its {cache} cache")
             command = options({**arguments, "cache": None if cache == "dynamic" else cache})
             try:
                 results = run_peer("hf_generate", str(model), str(file), *command, python=python)
@@ -175,6 +176,7 @@ def run_generate(
                 say(f"transformers with its {cache} cache is left out: {error}")
                 continue
             for result in results:
+                say(f"transformers, {cache} cache, batch {result['batch']}: {result['seconds']:.3g} s")
                 key = (result["batch"], result["mode"])
                 best = found.get(key)
                 seconds = {**(best["cache_seconds"] if best else {}), cache: result["seconds"]}

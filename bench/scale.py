@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -34,21 +33,13 @@ from whetstone.models.hub import DEFAULT_MODEL
 from whetstone.models.loading import Loaded, load
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """One pool: its seconds, and the tokens that went through the layers for it."""
-
-    seconds: float
-    computed: int
-
-
 def main() -> None:
     options = read_options()
     peer.interpreter()
     loaded = load(options.model)
     prompts = [tuple(loaded.tokenizer.chat_ids(chat)) for chat in peer.addition_chats(options.problems)]
     before = measure_ours(loaded, prompts, options)
-    report.say("ours is measured; now transformers")
+    report.say(f"ours: {before[options.samples[-1]].seconds:.3g} s for {options.samples[-1]} samples of each prompt")
     theirs = measure_theirs(loaded.folder, prompts, options)
     after = measure_ours(loaded, prompts, options)
     report.print_rows(rows(prompts, before, after, theirs, options), options.json)
@@ -58,21 +49,23 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a model folder or name, as `whet sharpen` takes it")
-    parser.add_argument("--problems", type=int, default=4, help="different prompts")
-    parser.add_argument("--samples", default="8,16,32,64", help="samples of each; the peer draws the last number")
+    parser.add_argument("--problems", type=int, default=2, help="different prompts")
+    parser.add_argument("--samples", default="4,8,16,32", help="samples of each; the peer draws the last number")
     parser.add_argument("--tokens", type=int, default=12, help="new tokens per sample")
-    parser.add_argument("--repeats", type=int, default=2, help="timed calls; the quickest counts")
+    parser.add_argument("--repeats", type=int, default=1, help="timed calls; the quickest counts")
     options = parser.parse_args()
     try:
         options.samples = sorted({int(count) for count in options.samples.split(",")})
     except ValueError:
-        parser.error("--samples is a list such as 8,16,32,64")
+        parser.error("--samples is a list such as 4,8,16,32")
     if min(*options.samples, options.problems, options.tokens, options.repeats) < 1 or len(options.samples) < 2:
         parser.error("sizes are at least 1, and there are two numbers of samples or more")
     return options
 
 
-def measure_ours(loaded: Loaded, prompts: Sequence[tuple[int, ...]], options: argparse.Namespace) -> dict[int, Drawn]:
+def measure_ours(
+    loaded: Loaded, prompts: Sequence[tuple[int, ...]], options: argparse.Namespace
+) -> dict[int, ours.Timed]:
     """The quickest pool of `repeats`, after one that warms up, by the number of samples."""
     engine = Engine(loaded.model, cache_bytes=ours.CACHE_BYTES)
     found = {}
@@ -82,7 +75,7 @@ def measure_ours(loaded: Loaded, prompts: Sequence[tuple[int, ...]], options: ar
     return found
 
 
-def draw(engine: Engine, prompts: Sequence[tuple[int, ...]], count: int, tokens: int, repeat: int) -> Drawn:
+def draw(engine: Engine, prompts: Sequence[tuple[int, ...]], count: int, tokens: int, repeat: int) -> ours.Timed:
     """A new pool of `count` samples of each prompt. Raises WorkFailed for other work than was asked."""
     first = repeat * len(prompts) * count
     requests = [
@@ -101,32 +94,36 @@ def draw(engine: Engine, prompts: Sequence[tuple[int, ...]], count: int, tokens:
     made = {len(sample.completion.ids) for group in groups for sample in group}
     if made != {tokens} or kept != len(prompts) * count:
         raise WorkFailed(f"{kept} samples of {made} tokens, not {len(prompts) * count} of {tokens}")
-    return Drawn(seconds, engine.stats.computed_tokens - computed)
+    return ours.Timed(seconds, engine.stats.computed_tokens - computed)
 
 
 def measure_theirs(
     model: Path, prompts: Sequence[tuple[int, ...]], options: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
     """The peer's results by how many prompts it had in a call; one prompt's seconds are those of all."""
-    sizes = sorted({1, len(prompts)})
-    arguments = {
-        "tokens": options.tokens,
-        "batches": ",".join(map(str, sizes)),
-        "samples": options.samples[-1],
-        "modes": "sampled",
-        "repeats": options.repeats,
-    }
-    found = peer.run_generate(model, [list(prompt) for prompt in prompts], arguments, say=report.say)
-    return {
-        f"{size} prompts a call": {**result, "seconds": result["seconds"] * len(prompts) / size}
-        for (size, _), result in found.items()
-    }
+    found = {}
+    for size in sorted({1, len(prompts)}):
+        way = f"{size} prompt{'s' if size > 1 else ''} a call"
+        arguments = {
+            "tokens": options.tokens,
+            "batches": size,
+            "samples": options.samples[-1],
+            "modes": "sampled",
+            "repeats": options.repeats,
+        }
+
+        def say(line: str, way: str = way) -> None:
+            report.say(f"{way}: {line}")
+
+        [result] = peer.run_generate(model, [list(prompt) for prompt in prompts], arguments, say=say).values()
+        found[way] = {**result, "seconds": result["seconds"] * len(prompts) / size}
+    return found
 
 
 def rows(
     prompts: Sequence[tuple[int, ...]],
-    before: dict[int, Drawn],
-    after: dict[int, Drawn],
+    before: dict[int, ours.Timed],
+    after: dict[int, ours.Timed],
     theirs: dict[str, dict[str, Any]],
     options: argparse.Namespace,
 ) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from bench import gpu_engine, peer
+from bench import gpu, gpu_engine, gpu_steps, peer
 from whetstone.errors import WorkFailed
 
 
@@ -23,8 +23,8 @@ def test_on_the_cpu_the_same_code_runs_on_a_tiny_shape_and_says_so() -> None:
     assert [row["name"] for row in found] == ["gpu_engine.tiny.batch1", "gpu_engine.tiny.batch4"]
     for row in found:
         assert row["ours"] > 0 and row["ratio"] is None and row["device"] == "cpu" and row["left_out"] == []
-        assert set(row["checks"]) == set(gpu_engine.LIMITS)
-        assert all(row["checks"][name] <= limit for name, limit in gpu_engine.LIMITS.items())
+        assert set(row["checks"]) == set(gpu_steps.LIMITS)
+        assert all(row["checks"][name] <= limit for name, limit in gpu_steps.LIMITS.items())
         assert row["limit_seconds"] > 0 and row["step_seconds"] > 0 and row["prefill_tokens_per_second"] > 0
         assert row["heads"]["fp32"]["kl.1"] == 0 < row["heads"]["bf16"]["kl.1"] < 1e-3
         assert row["variants"]["as it is"].keys() == {"1", "4"}
@@ -46,22 +46,22 @@ def test_beside_transformers_on_the_cpu() -> None:
 
 
 def test_wrong_arithmetic_is_not_timed() -> None:
-    gpu_engine.require({"graph_error": 0.0}, "1B")
+    gpu.require({"graph_error": 0.0}, gpu_steps.LIMITS, "1B")
     for value in (1.0, math.nan):
         with pytest.raises(WorkFailed, match="1B: graph_error"):
-            gpu_engine.require({"graph_error": value}, "1B")
+            gpu.require({"graph_error": value}, gpu_steps.LIMITS, "1B")
 
 
 def test_the_shape_has_the_size_of_the_published_model() -> None:
     with torch.device("meta"):
-        model = gpu_engine.Decoder(gpu_engine.SHAPES["1B"])
+        model = gpu_engine.Decoder(gpu.SHAPES["1B"])
     assert sum(parameter.numel() for parameter in model.parameters()) == 1_235_814_400  # Llama 3.2 1B
 
 
 def test_the_limit_of_a_step() -> None:
     """135M at one row reads its 106 million layer weights in bf16, its head in fp32, and the cache of one text."""
     with torch.device("meta"):
-        model = gpu_engine.Decoder(gpu_engine.SHAPES["135M"])
+        model = gpu_engine.Decoder(gpu.SHAPES["135M"])
     model.compute_dtype = torch.bfloat16
     device = gpu_engine.Device(bandwidth=1e12, flops=1e15, sheet_bandwidth=None)
     layers = 30 * (576 * 576 * 2 + 2 * 192 * 576 + 3 * 576 * 1536)

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from bench import gpu_rlvr, peer
+from bench import gpu, gpu_rlvr, peer
 from whetstone.errors import WorkFailed
 
 
@@ -43,24 +43,24 @@ def test_the_table_has_a_line_per_shape() -> None:
 
 
 def test_without_peers_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path, capsys) -> None:
-    monkeypatch.setattr(gpu_rlvr, "find_spec", lambda name: None)
+    monkeypatch.setattr(gpu, "find_spec", lambda name: None)
     monkeypatch.setattr(peer, "ENVIRONMENT", tmp_path)
-    assert gpu_rlvr.interpreters() == {}
+    assert gpu.interpreters(("trl", "transformers")) == {}
     said = capsys.readouterr().err
     assert "trl is not installed here" in said and "transformers is not installed here" in said
 
 
 def test_wrong_arithmetic_is_not_timed() -> None:
-    gpu_rlvr.require({"narrow_kl": 0.0}, "135M")
+    gpu.require({"narrow_kl": 0.0, "narrow_top1_agreement": 1.0}, gpu_rlvr.LIMITS, "135M")
     for value in (1.0, math.nan):
         with pytest.raises(WorkFailed, match="135M: narrow_kl"):
-            gpu_rlvr.require({"narrow_kl": value}, "135M")
+            gpu.require({"narrow_kl": value}, gpu_rlvr.LIMITS, "135M")
 
 
 def test_the_shapes_have_the_sizes_of_the_published_models() -> None:
     def parameters(shape: str) -> int:
         with torch.device("meta"):
-            model = gpu_rlvr.Decoder(gpu_rlvr.SHAPES[shape])
+            model = gpu_rlvr.Decoder(gpu.SHAPES[shape])
         return sum(parameter.numel() for parameter in model.parameters())
 
     assert parameters("135M") == 134_515_008  # SmolLM2-135M's safetensors

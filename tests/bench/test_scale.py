@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import peer, scale
+from bench import ours, peer, scale
 from tests.tiny import tiny_folder
 from whetstone.models.loading import load
 
@@ -37,8 +37,8 @@ def test_a_pool_computes_prompts_once_and_the_rows_say_how_cost_grows(model: Pat
         "1 prompts a call": {"seconds": 8.0, "cache": "dynamic", "versions": {}},
         "2 prompts a call": {"seconds": 4.0, "cache": "static", "versions": {}},
     }
-    before = {2: scale.Drawn(1.0, 10), 8: scale.Drawn(3.0, 40)}
-    after = {2: scale.Drawn(1.0, 10), 8: scale.Drawn(5.0, 40)}
+    before = {2: ours.Timed(1.0, 10), 8: ours.Timed(3.0, 40)}
+    after = {2: ours.Timed(1.0, 10), 8: ours.Timed(5.0, 40)}
     comparison, least = scale.rows(prompts, before, after, theirs, OPTIONS)
     assert comparison["name"] == "scale.pool.2x8" and least["name"] == "scale.pool.2x2" and least["ratio"] is None
     # four times the samples in four times the mean seconds; theirs as quick

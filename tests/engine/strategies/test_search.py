@@ -22,11 +22,11 @@ from whetstone.engine.protocol import Completion, Progress, Request, Sampler, Sa
 from whetstone.engine.samples import Pool
 from whetstone.engine.strategies.beam import Beam
 from whetstone.engine.strategies.growing import Pace, line_ends, number
-from whetstone.engine.strategies.likelihood import Likelihood
 from whetstone.engine.strategies.names import Tools, strategy_of
 from whetstone.engine.strategies.run import Outcome, run
 from whetstone.engine.strategies.strategy import Candidate, Question, Scores, Strategy
 from whetstone.engine.strategies.tree import Trees
+from whetstone.engine.verifiers.certainty import Likelihood
 from whetstone.errors import UsageError
 
 Ids = tuple[int, ...]
@@ -79,11 +79,11 @@ def over(ids: Ids, room: int) -> bool:
 def test_wide_beams_find_the_likeliest_of_all_answers() -> None:
     model, _, backend = few_words(3, "", 1.0)  # four words
     question = asked(3)
-    # hot, so that everything is drawn; likelihood is the model's own all the same
-    beam = Beam("beam", 25, Likelihood(6.0), Pace(width=60, step=1, temperature=6.0))
+    # hot, so that everything is drawn; likelihood is that of the distribution that is drawn from
+    beam = Beam("beam", 25, Likelihood(), Pace(width=60, step=1, temperature=6.0))
     outcome, _ = solve(beam, question, backend)
     prompt = backend.request(list(question.prompts[0]), ()).prompt_ids
-    logs = sayings(model, prompt, backend.stop_ids, 3)
+    logs = {ids: sum(logprobs_of(model, prompt, ids, 6.0)) for ids in sayings(model, prompt, backend.stop_ids, 3)}
     assert {each.completion.ids for each in outcome.choice.of} == set(logs), "nothing is missed"
     means = {ids: math.exp(value / len(ids)) for ids, value in logs.items()}
     best = max(means, key=lambda ids: means[ids])
@@ -147,7 +147,7 @@ def test_every_tree_takes_the_best_step_and_knows_nothing_of_the_others(
 def test_no_budget_is_exceeded_and_ids_are_what_the_model_said(
     method: Any, count: int, pace: Pace, room: int, n: int
 ) -> None:
-    likelihood = Likelihood(pace.temperature)
+    likelihood = Likelihood()
     outcome, recorder = solve(method("search", count, likelihood, pace), asked(room, n))
     assert pace.budget is not None and outcome.spent.written_tokens <= pace.budget
     drawn = [each for round_ in recorder.rounds for steps in round_.values() for each in steps]
@@ -161,8 +161,7 @@ def test_no_budget_is_exceeded_and_ids_are_what_the_model_said(
         prompt = candidate.request.prompt_ids
         made = logprobs_of(MODEL, prompt, whole.ids, pace.temperature)
         assert list(whole.logprobs) == pytest.approx(made, abs=1e-3)
-        own = fmean(logprobs_of(MODEL, prompt, whole.ids))
-        assert likelihood.score([candidate]).values[0] == pytest.approx(math.exp(own), rel=1e-3)
+        assert likelihood.score([candidate]).values[0] == pytest.approx(math.exp(fmean(made)), rel=1e-3)
 
 
 def test_a_search_ends_by_itself_and_pays_for_its_verifier() -> None:

@@ -60,6 +60,13 @@ def test_what_cannot_be_known() -> None:
         )
 
 
+def test_there_is_one_likelihood() -> None:
+    """A search goes by the very score that best-of and votes go by."""
+    for name in ("beam-2", "tree-2", "beam-2:t=0.5", "best-2:by=likelihood", "weighted-2:by=likelihood,t=0.5"):
+        strategy = strategy_of(name, Tools(free_verifiers()))
+        assert strategy.verifier == free_verifiers()["likelihood"], name  # type: ignore[attr-defined]
+
+
 def test_likelihood_is_a_probability() -> None:
     (value,) = Likelihood().score([candidate([], [math.log(0.5), math.log(0.125)])]).values
     assert value == pytest.approx(0.25)

@@ -141,6 +141,26 @@ def test_a_files_items_are_divided(tmp_path: Path) -> None:
     assert [len(p) for p in fewer.parts.values()] == [20, 10, 10]
 
 
+def test_a_sorted_file_is_divided_by_chance(tmp_path: Path) -> None:
+    """Files are often sorted by topic: what is learned from sums says nothing about capitals."""
+    rows = [{"question": f"Kind {n // 60}, number {n}?", "answer": str(n)} for n in range(180)]
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    task = load_task(str(tmp_path / "items.jsonl"))
+    counts = {"train": 60, "validation": 60, "eval": 60}
+    asked = asked_of(task, None, next(iter(task.styles())), 1, counts)
+    for problems in asked.parts.values():
+        kinds = [problem.question.split(",")[0] for problem in problems]
+        assert len(kinds) == 60 and all(kinds.count(f"Kind {kind}") >= 8 for kind in range(3)), sorted(kinds)
+    other = asked_of(task, None, next(iter(task.styles())), 2, counts)
+    assert [p.id for p in other.parts["eval"]] != [p.id for p in asked.parts["eval"]]
+
+
+def test_samples_of_another_device_are_not_taken_for_these(small: Path) -> None:
+    options = [f"{small}@greedy", f"{small}@consistency-2"]
+    kept = [parsed(options, {}, device)[1][str(small)] for device in ("cpu", "cuda")]
+    assert kept[0].samples_of != kept[1].samples_of and kept[0].weights == kept[1].weights
+
+
 def test_an_endpoint_can_be_an_option(small: Path, tmp_path: Path) -> None:
     byte_folder(tmp_path / "tiny")
     with tiny_server(tmp_path) as running:

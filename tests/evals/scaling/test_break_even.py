@@ -13,7 +13,7 @@ from tests.evals.scaling.test_reading import ALONE, IDS, N, point, scores
 from tests.tiny import tiny_config
 from whetstone.engine.strategies.spending import prompt_flops, weights_read
 from whetstone.errors import UsageError
-from whetstone.evals.scaling.break_even import train_or_think
+from whetstone.evals.scaling.break_even import at_equal_compute, train_or_think
 from whetstone.evals.scaling.points import Point
 from whetstone.evals.scaling.sentences import answer, big, count
 from whetstone.evals.scaling.training_cost import run_of, training_cost, weights_of
@@ -30,6 +30,28 @@ def held(base: list[Point], trained: list[Point], one_off: float, trained_on: bo
     found = train_or_think(base, trained, one_off, "flops", IDS, ALONE)
     compared = {"by": {"flops": found}, "trained_on": trained_on, "base": "b", "trained": "t"}
     return found, " ".join(answer(compared))
+
+
+def test_the_nine_looks_at_equal_compute_are_one_family() -> None:
+    """Nobody is better: the page may say otherwise, at any number of questions, in one of twenty experiments."""
+    experiments, alarms = 250, 0
+    for seed in range(experiments):
+        generator = np.random.default_rng(seed)
+        drawn = [(generator.random(N) < 0.5) * 1.0 for _ in range(10)]
+        base = [at(f"consistency-{4**i}", right_N, 10.0 * 4**i) for i, right_N in enumerate(drawn[1:])]
+        rows = at_equal_compute(base, at("greedy", drawn[0], 10.0), 1e7, "flops", IDS, ALONE)
+        alarms += any(row["trained_better_by"]["verdict"] != "not distinguishable" for row in rows)
+    assert alarms <= 0.05 * experiments + 2.5 * np.sqrt(0.05 * 0.95 * experiments)
+
+
+def test_a_look_that_is_the_same_comparison_again_costs_nothing() -> None:
+    """Seven volumes allow the very same setting of the base: that is one comparison, not seven."""
+    target = scores(0.3)
+    target[60:66] = 1.0  # six more right answers, none less: p = 1/32
+    rows = at_equal_compute([at("greedy", 0.3, 10.0)], at("greedy", target, 10.0), 1.0, "flops", IDS, ALONE)
+    told = [row["trained_better_by"] for row in rows]
+    assert {each["p"] for each in told} == {each["p_holm"] for each in told} == {1 / 32}
+    assert {each["verdict"] for each in told} == {"gain"}
 
 
 def test_where_the_base_gets_there_the_break_even_is_training_over_the_difference() -> None:

@@ -19,9 +19,11 @@ from whetstone.engine.strategies.parallel import Parallel
 from whetstone.engine.strategies.run import run
 from whetstone.engine.strategies.strategy import Candidate, Question, Scores
 from whetstone.evals.evaluate import Asked, asked_of
-from whetstone.evals.scaling.measuring import Asker, Judging, measure, questions_of, settings_of
+from whetstone.evals.scaling.asking import Asker, Judging, questions_of
+from whetstone.evals.scaling.measuring import measure
 from whetstone.evals.scaling.points import FIELDS, Point
 from whetstone.evals.scaling.pool import SharedPool
+from whetstone.evals.scaling.settings import settings_of
 from whetstone.evals.scaling.wishes import parsed_wishes
 from whetstone.tasks.task import Verdict
 

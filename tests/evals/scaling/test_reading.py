@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whetstone.errors import UsageError
+from whetstone.evals.scaling.charts import hues, trade
 from whetstone.evals.scaling.points import FIELDS, Kind, Point, dollars, rounded
 from whetstone.evals.scaling.reading import cheapest, front, halves, knees, read_points
+from whetstone.evals.scaling.sentences import wanted
 from whetstone.evals.scaling.wishes import Wish, parsed_budgets, parsed_wishes
 from whetstone.evals.statistics import compare, holm
 from whetstone.evals.statistics.clusters import Floats
@@ -163,3 +165,33 @@ def test_a_method_that_counts_tokens_gets_rooms(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setitem(METHODS, "ponder", Method(METHODS["greedy"].make, "", "tokens", 64, smallest=20))
     assert Wish("ponder").settings((1, 2, 8), 12) == [(2, "ponder-24"), (8, "ponder-96")]
+
+
+def test_a_method_has_one_colour_in_all_figures() -> None:
+    """By tokens one is on the front that by seconds is not: the others keep their colours."""
+    points = [point("greedy", 0.4, 50.0), point("agree-4", 0.45, 60.0), point("beam-4", 0.6, 90.0)]
+    for each, seconds in zip(points, (1.0, 9.0, 2.0), strict=True):
+        each.spent_NF[:, FIELDS.index("seconds")] = seconds
+    measured = {"points": read_points(points, IDS, ALONE), "guess": None}
+    assert [row["front"].count("seconds") for row in measured["points"]] == [1, 0, 1]
+    own = hues(measured)
+    assert list(own) == ["greedy", "agree", "beam"] and len(set(own.values())) == 3
+    drawn = [trade("f", measured, cost) or "" for cost in ("tokens", "seconds")]
+    # of the page's inks these are the first three: base, sharp, twin
+    inks = [{name for name in ("sharp", "twin") if f"stroke: var(--{name})" in figure} for figure in drawn]
+    assert inks == [{"sharp", "twin"}, {"twin"}]
+
+
+def test_no_setting_is_said_to_miss_what_it_is_said_to_reach() -> None:
+    """What was chosen on one half is told by the other half's words."""
+    side_N = halves(IDS, ALONE)
+    lucky = (side_N == 0) * (np.arange(N) % 10 < 9) * 1.0  # 90 % on the half where settings are chosen, none elsewhere
+    found = cheapest([point("think-12", lucky, 50.0)], 0.8, IDS, ALONE)
+    said = wanted({"cheapest": found})
+    assert found["verdict"] == "missed" and said.startswith("Nothing is shown to reach 80 %: the cheapest that seemed")
+    steady = np.where(side_N == 0, 0.0, 1.0)
+    steady[np.flatnonzero(side_N == 0)[:70]] = 1.0  # 70 % there, 85 % in all
+    found = cheapest([point("think-12", steady, 50.0)], 0.8, IDS, ALONE)
+    said = wanted({"cheapest": found})
+    assert found["best"] == {"name": "think-12", "accuracy": pytest.approx(0.7)}
+    assert "No measured setting reaches 80 % on the half" in said and "70.0 %" in said and "85" not in said

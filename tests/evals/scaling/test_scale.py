@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +283,7 @@ def test_thresholds_are_chosen_on_other_questions(desk: Path, tmp_path: Path) ->
 
 def test_a_kept_question_is_none_that_is_measured() -> None:
     from whetstone.evals.evaluate import asked_of
-    from whetstone.evals.scaling.measuring import kept_questions
+    from whetstone.evals.scaling.thresholds import kept_questions
     from whetstone.tasks.registry import load_task
 
     asked = asked_of(load_task("addition"), 2, 50, "only", 0)
@@ -290,6 +291,56 @@ def test_a_kept_question_is_none_that_is_measured() -> None:
     kept = kept_questions(asked, 60)
     assert len(kept) == 60
     assert not any(question in each.prompts[0][-1]["content"] for each in kept for question in measured_here)
+
+
+def test_no_question_is_kept_that_shares_its_luck_with_one_that_is_measured(tmp_path: Path) -> None:
+    """Three questions to a document: whoever knows the document knows all three."""
+    from whetstone.evals.evaluate import asked_of
+    from whetstone.evals.scaling.thresholds import kept_questions
+    from whetstone.tasks.files.shapes import Item
+    from whetstone.tasks.files.task import QuestionFile
+    from whetstone.tasks.registry import load_task
+    from whetstone.tasks.task import Problem
+
+    class Documents(QuestionFile):
+        def _problem(self, number: int, item: Item) -> Problem:
+            return replace(super()._problem(number, item), cluster=f"document {(number - 1) // 3}")
+
+    rows = [{"question": f"What is item {i}?", "answer": str(i)} for i in range(90)]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plain = load_task(str(tmp_path / "q.jsonl"))
+    assert isinstance(plain, QuestionFile)
+    asked = asked_of(Documents(plain.path, plain.columns), None, 10, "only", 0)
+    texts = {problem.question: problem.cluster for problem in asked.task.draw(90, asked.key).problems}  # type: ignore[attr-defined]
+    measured_here = {problem.cluster for problem in asked.problems}
+    assert len(measured_here) > 5
+    for count in (20, 90):
+        kept = [each.prompts[0][-1]["content"] for each in kept_questions(asked, count)]
+        clusters = [next(texts[q] for q in texts if q in content) for content in kept]
+        assert not set(clusters) & measured_here
+        assert len(kept) == min(count, 90 - 3 * len(measured_here)), "as many as there are"
+
+
+@pytest.mark.parametrize("changed", [{"device": "cuda"}, {"backend": "vllm"}])
+def test_another_engines_samples_are_not_mixed_in(
+    desk: Path, measured: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    """The same weights and seeds draw other samples there."""
+    with pytest.raises(wh.UsageError, match=r"of other engine or device \(local, cpu"):
+        scaled(desk, desk / "both", [desk / "tiny", desk / "run"], **changed)
+
+
+def test_a_folder_that_does_not_say_which_engine_drew_is_refused(
+    desk: Path, measured: dict[str, Any], tmp_path: Path
+) -> None:
+    from whetstone.evals.scaling.folder import opened
+
+    known = json.loads((desk / "both" / "plan.json").read_text())
+    del known["engines"], known["kind"]
+    (tmp_path / "plan.json").write_text(json.dumps(known))
+    holding = opened(tmp_path, known | {"engines": ["local, cpu"]})
+    with pytest.raises(wh.UsageError, match=r"other engine or device \(not recorded; asked"), holding:
+        pass
 
 
 def test_a_learned_verifier_chooses_and_says_what_it_cost(desk: Path, tmp_path: Path) -> None:

@@ -105,13 +105,14 @@ class Confident:
             safe, differing = threshold, wrong
         rule = replace(self, name=with_option(self.name, f"threshold={safe!r}"), threshold=safe)
         used = fmean(used_of(each.choice.of, rule.more) for each in tried)
+        most = f"{100 * self.loss:g} %"
         says = (
             f"{rule.name}: {differing} of {len(tried)} answers on questions kept for it are not those of all "
-            f"{self.count} samples, so at most {self.loss:.1%} are elsewhere (95 % sure); {used:.2f} samples on average"
+            f"{self.count} samples, so at most {most} are elsewhere (95 % sure); {used:.2f} samples on average"
         )
         if safe == NEVER:
             says = (
-                f"{rule.name}: on {len(tried)} questions no threshold is sure to lose at most {self.loss:.1%}, so all "
+                f"{rule.name}: on {len(tried)} questions no threshold is sure to lose at most {most}, so all "
                 f"{self.count} samples are drawn"
             )
         return Calibrated(rule, sum((each.spent for each in tried), Spent()), says)

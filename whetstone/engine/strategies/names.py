@@ -16,7 +16,6 @@ from whetstone.engine.strategies.beam import Beam
 from whetstone.engine.strategies.calculator import Calculator
 from whetstone.engine.strategies.confident import Confident
 from whetstone.engine.strategies.growing import Pace
-from whetstone.engine.strategies.likelihood import Likelihood
 from whetstone.engine.strategies.parallel import Greedy, Parallel
 from whetstone.engine.strategies.power import Power
 from whetstone.engine.strategies.revise import Revision
@@ -24,6 +23,7 @@ from whetstone.engine.strategies.stopping import MOST_SAMPLES, NEVER, safe_thres
 from whetstone.engine.strategies.strategy import Strategy, Verifier
 from whetstone.engine.strategies.thinking import Thinking
 from whetstone.engine.strategies.tree import Trees
+from whetstone.engine.verifiers.certainty import Likelihood
 from whetstone.errors import UsageError
 
 # What a pool is drawn at, so that all methods can share it. At 1 a small model's votes lose to its own greedy answer.
@@ -173,11 +173,11 @@ def _allocate(name: str, number: int, options: Options, tools: Tools) -> Strateg
     return replace(free.rule(most), name=name) if most else free
 
 
-def _steering(options: Options, tools: Tools, temperature: float) -> Verifier:
+def _steering(options: Options, tools: Tools) -> Verifier:
     """The score of unfinished answers that a search goes by."""
     name = options.text("by", "likelihood")
     if name == "likelihood":
-        return Likelihood(temperature)
+        return Likelihood()
     verifier = tools.verifier(name, options.method)
     if not verifier.process:
         raise UsageError(
@@ -195,13 +195,13 @@ def _pace(options: Options, temperature: float) -> Pace:
 
 def _beam(name: str, number: int, options: Options, tools: Tools) -> Strategy:
     temperature = options.temperature()
-    return Beam(name, number, _steering(options, tools, temperature), _pace(options, temperature))
+    return Beam(name, number, _steering(options, tools), _pace(options, temperature))
 
 
 def _tree(name: str, number: int, options: Options, tools: Tools) -> Strategy:
     temperature = options.temperature()
     how = known_selection(options.text("choose", "weighted"))
-    return Trees(name, number, _steering(options, tools, temperature), _pace(options, temperature), how)
+    return Trees(name, number, _steering(options, tools), _pace(options, temperature), how)
 
 
 def _power(name: str, number: int, options: Options, tools: Tools) -> Strategy:

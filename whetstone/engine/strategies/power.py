@@ -15,8 +15,8 @@ from whetstone.engine.backends import Backend
 from whetstone.engine.protocol import Completion, Request, SamplingParams
 from whetstone.engine.strategies.chain import WRITTEN, require_ids
 from whetstone.engine.strategies.growing import NOTHING, joined, number
-from whetstone.engine.strategies.likelihood import own_logprobs
 from whetstone.engine.strategies.strategy import Choice, Draw, Question, Score, Steps, candidate, draw
+from whetstone.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,16 @@ def log_acceptance(old: Completion, new: Completion, kept: int, alpha: float) ->
     p is the model, q what was sampled from; both of the tokens behind `kept`, for the others cancel. The place is drawn
     evenly from those of the answer that there is, and a shorter answer has fewer: hence the lengths.
     """
-    own = sum(own_logprobs(new)[kept:]) - sum(own_logprobs(old)[kept:])
+    own = sum(_own_logprobs(new)[kept:]) - sum(_own_logprobs(old)[kept:])
     made = sum(new.logprobs[kept:]) - sum(old.logprobs[kept:])
     return alpha * own - made + math.log(len(old.ids)) - math.log(len(new.ids))
+
+
+def _own_logprobs(completion: Completion) -> list[float]:
+    """The model's log-probabilities of the tokens at temperature 1, in nats. Raises UsageError where none came."""
+    if len(completion.top) != len(completion.ids):
+        raise UsageError("this backend gives no log-probabilities at temperature 1, which this method needs")
+    return [top.chosen for top in completion.top]
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -56,26 +57,28 @@ def asked_of(task: Task, level: int | None, style: str, seed: int, counts: dict[
         if level is not None:
             raise UsageError(f"{task.path} holds fixed items, which have no level: leave out --level")
         drawn = task.draw(sum(counts.values()), key)
-        return Asked(task, 1, styles[style], key, _divided(drawn.problems, counts))
+        return Asked(task, 1, styles[style], key, _divided(drawn.problems, counts, key))
     chosen = task.default_level if level is None else level
     parts = {part: Stream(task, key, part, chosen).take(count, distinct=True) for part, count in counts.items()}
     return Asked(task, chosen, styles[style], key, parts)
 
 
-def _divided(problems: Sequence[Problem], counts: dict[str, int]) -> dict[str, list[Problem]]:
+def _divided(problems: Sequence[Problem], counts: dict[str, int], key: bytes) -> dict[str, list[Problem]]:
+    """Whole clusters in an order that the key draws, for files are often sorted; in the file's order within a part."""
     groups: dict[str, list[Problem]] = {}
     for problem in problems:
         groups.setdefault(problem.cluster or problem.id, []).append(problem)
     share = len(problems) / sum(counts.values())  # a file may hold fewer than were asked for
     parts: dict[str, list[Problem]] = {part: [] for part in counts}
     waiting = list(parts)
-    for group in groups.values():
-        parts[waiting[0]] += group
+    for name in sorted(groups, key=lambda name: hmac.digest(key, name.encode(), "sha256")):
+        parts[waiting[0]] += groups[name]
         if len(waiting) > 1 and len(parts[waiting[0]]) >= counts[waiting[0]] * share:
             waiting.pop(0)
     if not all(parts.values()):
         raise UsageError("the file holds too few items for three parts: a route needs more")
-    return parts
+    place = {problem.id: number for number, problem in enumerate(problems)}
+    return {part: sorted(found, key=lambda problem: place[problem.id]) for part, found in parts.items()}
 
 
 @dataclass
@@ -95,7 +98,7 @@ class Asker:
         backend = model.open()
         questions = [question_of(self.asked.task, each, [self.asked.style], self.asked.key) for each in problems]
         strategy = strategy_of(option.strategy, self.tools)
-        pool = Pool(backend.sampler, model.weights, self.file)
+        pool = Pool(backend.sampler, model.samples_of, self.file)
         with self.progress.stage(f"{option.name}, {where}", len(problems)) as stage:
             return run(
                 strategy, questions, backend, pool, model.config, lambda done, _: stage.advance(done - stage.done)

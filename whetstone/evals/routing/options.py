@@ -70,6 +70,11 @@ class Model:
         return self.source.name or self.name
 
     @property
+    def samples_of(self) -> str:
+        """Whose samples its are in a file of samples: on another device the same weights and seeds draw others."""
+        return self.weights if self.source.device == "cpu" else f"{self.weights} on {self.source.device}"
+
+    @property
     def config(self) -> ModelConfig | None:
         return None if self.loaded is None else self.loaded.model.config
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +18,6 @@ from whetstone.evals.page.figures import (
     VERDICT_COLOURS,
     dot,
     drawing,
-    labels,
     legend,
     percent_axis,
 )
@@ -28,7 +27,6 @@ from whetstone.evals.page.numbers import accuracy, percent, probability, signed,
 Row = Mapping[str, Any]
 UNITS = {"tokens": "tokens", "flops": "FLOPs", "seconds": "seconds", "usd": "USD"}
 SMALL = 300  # problems below which intervals are wide enough to be named as a weakness
-LONGEST = 40  # characters of an option's name in a figure
 
 
 def render(told: Row) -> str:
@@ -114,7 +112,6 @@ def links(told: Row) -> list[str]:
 def _curve(told: Row) -> dict[str, Any]:
     facts = told["facts"]
     unit = UNITS[facts["unit"]]
-    names = labels([row["option"] for row in facts["singles"]], LONGEST)
     with drawing("route", width=7.2, height=4.2) as (made, out):
         axes = made.subplots()
         diagonal = facts["diagonal"]
@@ -124,13 +121,13 @@ def _curve(told: Row) -> dict[str, Any]:
             means = [point["accuracy"]["mean"] for point in points]
             marks = {"marker": "o", "markersize": 3, "linewidth": 1.2}
             axes.plot(costs, means, color=colour, label=kind, **marks)  # type: ignore[arg-type]
-        middle = math.sqrt(math.prod(sorted(row["cost"]["mean"] for row in facts["singles"])[:: len(names) - 1]))
-        for row in facts["singles"]:
+        spot: Counter[tuple[str, int]] = Counter()  # options that lie on each other have their numbers side by side
+        for place, row in enumerate(facts["singles"]):
             dot(axes, row["cost"]["mean"], row["accuracy"], BASE, label=None)
-            place = row["cost"]["mean"], row["accuracy"]["mean"]
-            left = row["cost"]["mean"] < middle
-            beside: dict[str, Any] = {"xytext": (6 if left else -6, -10), "ha": "left" if left else "right"}
-            axes.annotate(names[row["option"]], place, textcoords="offset points", fontsize=7.5, **beside)
+            at = f"{row['cost']['mean']:.1e}", round(12 * row["accuracy"]["mean"])
+            beside: dict[str, Any] = {"xytext": (5 + 11 * spot[at], 4), "textcoords": "offset points", "fontsize": 9}
+            axes.annotate(str(place + 1), (row["cost"]["mean"], row["accuracy"]["mean"]), weight="bold", **beside)
+            spot[at] += 1
         for order, row in enumerate(facts["equal_cost"]):
             label = None if order else "votes at its cost"
             dot(axes, row["cost"]["mean"], row["accuracy"], VERDICT_COLOURS["wrong"], label=label)
@@ -145,11 +142,12 @@ def _curve(told: Row) -> dict[str, Any]:
         legend(axes)
     caption = (
         "Test problems. Curves: every route of the front that was found on the validation problems. Grey diamonds: "
-        "single options. Votes: one model with as many samples as the route's cost buys. Dashed: options mixed by "
-        "chance. Bars: 95 % intervals."
+        "single options, numbered as in the table. Votes: one model with as many samples as the route's cost buys. "
+        "Dashed: options mixed by chance. Bars: 95 % intervals."
     )
     table = [["", f"{unit} for a question", "right"]]
-    table += [[r["option"], number(r["cost"]["mean"]), accuracy(r["accuracy"])] for r in facts["singles"]]
+    numbered = enumerate(facts["singles"], 1)
+    table += [[f"{i}. {r['option']}", number(r["cost"]["mean"]), accuracy(r["accuracy"])] for i, r in numbered]
     table += [["this route", number(facts["test"]["cost"]["mean"]), accuracy(facts["test"]["accuracy"])]]
     return figure("route", "Quality against cost", out[0], caption, "", wide=True, table=table)
 
@@ -159,8 +157,8 @@ def _rows(told: Row) -> list[list[str]]:
     facts = told["facts"]
     shares = facts["test"]["answered"]
     rows = [
-        [row["option"], accuracy(row["accuracy"]), number(row["cost"]["mean"]), percent(share, 0)]
-        for row, share in zip(facts["singles"], shares, strict=True)
+        [f"{place}. {row['option']}", accuracy(row["accuracy"]), number(row["cost"]["mean"]), percent(share, 0)]
+        for place, (row, share) in enumerate(zip(facts["singles"], shares, strict=True), 1)
     ]
     rows += [
         [f"{row['option']} (the route's cost)", accuracy(row["accuracy"]), number(row["cost"]["mean"]), ""]

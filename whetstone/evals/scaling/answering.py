@@ -5,30 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from whetstone.engine.backends import Backend, Source, local
-from whetstone.engine.prices import Hourly, PriceTable
+from whetstone.engine.backends import Backend, local
+from whetstone.engine.prices import Hourly
 from whetstone.engine.remote.endpoint import Endpoint
 from whetstone.engine.remote.usage import Prices
 from whetstone.engine.samples import Pool, SampleFile
 from whetstone.engine.strategies.names import Tools
-from whetstone.engine.strategies.spending import Spent, weights_read
+from whetstone.engine.strategies.spending import Spent
 from whetstone.engine.verifiers.head import HeadVerifier
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.evaluate import Asked, unanswered
 from whetstone.evals.looks import count_look
 from whetstone.evals.measure import Scores
+from whetstone.evals.scaling.asking import Asker, questions_of
 from whetstone.evals.scaling.break_even import train_or_think
 from whetstone.evals.scaling.folder import SAMPLES
-from whetstone.evals.scaling.measuring import Asker, Measured, measure, questions_of, settings_of
+from whetstone.evals.scaling.measuring import Measured, measure
+from whetstone.evals.scaling.plan import Plan, Subject
 from whetstone.evals.scaling.points import COSTS, Point
 from whetstone.evals.scaling.pool import SharedPool
 from whetstone.evals.scaling.reading import cheapest, knees, read_points
+from whetstone.evals.scaling.settings import settings_of
 from whetstone.evals.scaling.tools import made_here, tools_for
-from whetstone.evals.scaling.training_cost import TrainingCost, mean_prompt
-from whetstone.evals.scaling.wishes import Wish, everything
-from whetstone.models.config import ModelConfig
+from whetstone.evals.scaling.training_cost import mean_prompt
+from whetstone.evals.scaling.wishes import everything
 from whetstone.models.hub import is_endpoint
 from whetstone.models.loading import Loaded, load
 from whetstone.runs.progress import Progress, Stage
@@ -40,59 +42,18 @@ GUESSES = 500  # training problems among whose answers the most frequent one is 
 
 
 @dataclass
-class Subject:
-    """One model: where it comes from, its name on the page, what tells its weights from all others, at what temperature
-    it is sampled. run, cost, base: the run that trained it, what that recorded, the name of the model that it was
-    trained from. Filled in when it is loaded: its `config`, and `one_off`, what training cost in flops and seconds."""
-
-    source: Source
-    name: str
-    identity: str
-    temperature: float
-    run: Path | None = None
-    cost: TrainingCost | None = None
-    base: str | None = None
-    config: ModelConfig | None = None
-    one_off: dict[str, Any] | None = None
-    backend: dict[str, Any] | None = None
-
-    @property
-    def priced_as(self) -> str:
-        """The name in a price table: of an endpoint, the model's there."""
-        return self.source.name or self.name
-
-    def to_dict(self) -> dict[str, Any]:
-        trained = None
-        if self.cost is not None:
-            trained = {**self.cost.to_dict(), "base_here": self.base, "cost": self.one_off}
-        return {
-            "name": self.name,
-            "identity": self.identity,
-            "temperature": self.temperature,
-            "weights_read": None if self.config is None else weights_read(self.config),
-            "trained": trained,
-            "backend": self.backend,
-        }
-
-
-@dataclass
 class Answering:
     """One call of `scale` at work."""
 
     folder: Path
-    wishes: Sequence[Wish] | None
-    budgets: Sequence[int]
-    prices: PriceTable
-    verifier: Path | Literal["new"] | None  # "new": one is made for each model and place, and kept in the folder
-    want: float | None
+    plan: Plan
     progress: Progress
-    several: bool = False  # models
 
-    def all(self, subjects: Sequence[Subject], asked: Sequence[Asked]) -> tuple[list[dict[str, Any]], list[Any]]:
+    def all(self) -> tuple[list[dict[str, Any]], list[Any]]:
         """The measurements as JSON, model by model, and the comparisons of trained models with their bases."""
+        subjects, asked = self.plan.subjects, self.plan.asked
         told: list[dict[str, Any]] = []
         points: dict[tuple[str, int], list[Point]] = {}
-        self.several = len(subjects) > 1
         file = SampleFile(self.folder / SAMPLES)
         try:
             for subject in subjects:
@@ -139,7 +100,7 @@ class Answering:
         return {"prompt_tokens": prompt, "flops": flops, "seconds": subject.cost.seconds, "usd": usd}
 
     def _price(self, subject: Subject) -> Prices | Hourly | None:
-        return self.prices.of(subject.priced_as)
+        return self.plan.prices.of(subject.priced_as)
 
     def _measure(
         self, subject: Subject, loaded: Loaded | None, backend: Backend, asked: Asked, file: SampleFile
@@ -160,13 +121,14 @@ class Answering:
             price = backend.sampler.settings.prices
         asker = Asker(backend, pool, subject.config, tools, price)
         questions = questions_of(asked)
-        wishes = everything(tools) if self.wishes is None else self.wishes
-        settings, left_out = settings_of(wishes, self.budgets, questions, asker, strict=self.wishes is not None)
+        wishes = everything(tools) if self.plan.wishes is None else self.plan.wishes
+        strict = self.plan.wishes is not None
+        settings, left_out = settings_of(wishes, self.plan.budgets, questions, asker, strict)
         n = len(questions)
         pooled = [each.pooled.count for each in settings if each.pooled]
         total = n * max(pooled, default=0) + sum(each.units(n) for each in settings)
         with self.progress.stage(_stage(subject, asked), total) as stage:
-            measured = measure(asked, asker, settings, questions, _shown_by(stage), strict=self.wishes is not None)
+            measured = measure(asked, asker, settings, questions, _shown_by(stage), strict)
             stage.total = stage.done
         _require_answers(backend, pool)
         told = self._told(subject, asked, measured, left_out) | {"uncounted": _uncounted(backend) - uncounted}
@@ -176,9 +138,9 @@ class Answering:
         self, subject: Subject, loaded: Loaded | None, backend: Backend, asked: Asked, file: SampleFile
     ) -> Tools:
         chosen: Path | None = None
-        if isinstance(self.verifier, Path):
-            chosen = self.verifier
-        elif self.verifier == "new" and loaded is not None:
+        if isinstance(self.plan.verifier, Path):
+            chosen = self.plan.verifier
+        elif self.plan.verifier == "new" and loaded is not None:
             pool = Pool(backend.sampler, subject.identity, file)
             chosen = made_here(
                 self.folder, subject.name, loaded, backend, pool, asked, subject.temperature, self.progress
@@ -186,7 +148,7 @@ class Answering:
         try:
             return tools_for(loaded, asked.task, subject.temperature, chosen)
         except UsageError as error:
-            if not self.several:
+            if len(self.plan.subjects) == 1:
                 raise
             self.progress.message(f"{subject.name} goes without the verifier: {error}")  # it belongs to another model
             return tools_for(loaded, asked.task, subject.temperature, None)
@@ -209,7 +171,7 @@ class Answering:
             "guess": guess_rate(asked),
             "points": [row | {"per_problem": p.rows()} for row, p in zip(rows, measured.points, strict=True)],
             "knees": knees(measured.points, known),
-            "cheapest": None if self.want is None else cheapest(measured.points, self.want, ids, clusters),
+            "cheapest": None if self.plan.want is None else cheapest(measured.points, self.plan.want, ids, clusters),
             "calibrations": measured.calibrations,
             "left_out": left_out + measured.left_out,
             "problems": ids,

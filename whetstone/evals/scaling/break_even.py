@@ -14,7 +14,7 @@ import numpy as np
 
 from whetstone.evals.scaling.points import Point
 from whetstone.evals.scaling.reading import halves
-from whetstone.evals.statistics import compare
+from whetstone.evals.statistics import LEVEL, compare, holm
 from whetstone.evals.statistics.clusters import Clusters, Floats
 from whetstone.evals.statistics.resampling import bootstrap_means
 
@@ -142,6 +142,7 @@ def at_equal_compute(
 
     {questions, allowance, base, accuracy, trained_better_by, beyond}. The base's setting is chosen on one half of the
     problems and counted on the other, both ways, so that choosing does not flatter it; `base` names the two choices.
+    All numbers of questions are one family: trained_better_by's `p_holm` is Holm's, and its verdict goes by it.
     beyond: the allowance exceeds everything that was measured.
     """
     side_N = halves(ids, clusters)
@@ -160,4 +161,18 @@ def at_equal_compute(
         else:
             row |= {"base": None, "accuracy": None, "trained_better_by": None}
         rows.append(row)
+    _hold_together(rows)
     return rows
+
+
+def _hold_together(rows: Sequence[dict[str, Any]]) -> None:
+    """All rows are one family: `p_holm`, by which the verdict goes. Rows that chose the same settings of the base are
+    the same comparison, and count once."""
+    looks = {tuple(row["base"]): row["trained_better_by"] for row in rows if row["base"] is not None}
+    adjusted = dict(zip(looks, holm([each["p"] for each in looks.values()]), strict=True))
+    for row in rows:
+        if row["base"] is not None:
+            told = row["trained_better_by"]
+            told["p_holm"] = adjusted[tuple(row["base"])]
+            if told["p_holm"] >= 1 - LEVEL:
+                told["verdict"] = "not distinguishable"

@@ -39,8 +39,8 @@ AXES = {
 def trade(name: str, measured: Row, cost: str) -> str | None:
     """Every method's accuracy against one cost, on a log axis; None where that cost is not known.
 
-    Methods that are on the front somewhere have a colour and a 95 % band, the others are grey; the front itself is the
-    thin dark staircase. Dashed: the oracle; dotted: controls and the guess.
+    Methods that are on this front somewhere have their colour (`hues`) and a 95 % band, the others are grey; the front
+    itself is the thin dark staircase. Dashed: the oracle; dotted: controls; far dots: the guess.
     """
     rows = [row for row in measured["points"] if row["costs"].get(cost, {}).get("mean")]
     if not rows:
@@ -48,10 +48,16 @@ def trade(name: str, measured: Row, cost: str) -> str | None:
     methods = list(dict.fromkeys(row["method"] for row in rows))
     short = labels(methods, 30)
     coloured = {row["method"] for row in rows if cost in row["front"] or row["kind"] == "oracle"}
-    named = len(coloured) + any(row["kind"] == "control" for row in rows) + (len(coloured) < len(methods))
+    guess = measured["guess"]
+    named = (
+        len(coloured)
+        + (guess is not None)
+        + any(row["kind"] == "control" for row in rows)
+        + (len(coloured) < len(methods))
+    )
     with drawing(name, height=HEIGHT + 0.19 * max(0, math.ceil(named / 2) - 2)) as (figure, out):
         axes = figure.subplots()
-        used = greys = 0
+        own, greys = hues(measured), 0
         seen: set[str] = set()
         for method in methods:
             curve = sorted((r for r in rows if r["method"] == method), key=lambda r: float(r["costs"][cost]["mean"]))
@@ -61,21 +67,25 @@ def trade(name: str, measured: Row, cost: str) -> str | None:
                 _line(axes, curve, cost, "" if name in seen else name, MUTED, "", dash, False)
                 seen.add(name)
             elif any(cost in row["front"] for row in curve):
-                colour, marker = SERIES[used % len(SERIES)], MARKERS[used % len(MARKERS)]
-                _line(axes, curve, cost, short[method], colour, marker, "solid", True)
-                used += 1
+                _line(axes, curve, cost, short[method], *own[method], "solid", True)
             else:
                 _line(axes, curve, cost, "" if greys else "never on the front", BASE, "x", "solid", False)
                 greys += 1
         _front(axes, [row for row in rows if cost in row["front"]], cost, INK)
-        if measured["guess"] is not None:
-            axes.axhline(
-                measured["guess"]["accuracy"]["mean"], color=MUTED, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1
-            )
+        if guess is not None:
+            height, far = guess["accuracy"]["mean"], (0, (1, 3))
+            axes.axhline(height, color=MUTED, linewidth=0.8, linestyle=far, zorder=1, label="a guess without reading")
         _log_axis(axes, [row["costs"][cost]["mean"] for row in rows], AXES[cost])
         percent_axis(axes)
         legend(axes)
     return out[0]
+
+
+def hues(measured: Row) -> dict[str, tuple[str, str]]:
+    """Colour and marker of every method that is on some front, by whatever cost: the same in all figures."""
+    rows = [row for row in measured["points"] if row["kind"] == "method" and row["front"]]
+    methods = dict.fromkeys(row["method"] for row in rows)
+    return {each: (SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)]) for i, each in enumerate(methods)}
 
 
 def _line(

@@ -21,6 +21,7 @@ _WORDS = {
     "seed": "seed",
     "style": "prompt style",
     "temperatures": "temperature",
+    "engines": "engine or device",
 }
 
 
@@ -49,12 +50,12 @@ def opened(path: Path, identity: Mapping[str, Any]) -> Iterator[Path]:
 def _require_same(path: Path, identity: Mapping[str, Any]) -> None:
     try:
         known = json.loads((path / PLAN).read_text(encoding="utf-8"))
-        differ = [name for name in _WORDS if known[name] != identity[name]]
-    except (OSError, ValueError, KeyError, TypeError):
+        differ = [name for name in _WORDS if known.get(name) != identity[name]]
+    except (OSError, ValueError, AttributeError):
         raise UsageError(f"{path / PLAN} cannot be read: choose another --out, or remove the folder") from None
     if differ:
         first = differ[0]
-        was, asked = (_told(first, value) for value in (known[first], identity[first]))
+        was, asked = (_told(first, value) for value in (known.get(first), identity[first]))
         more = "".join(f", another {_WORDS[name]} too" for name in differ[1:])
         raise UsageError(
             f"{path} belongs to a measurement of other {_WORDS[first]} ({was}; asked: {asked}{more}): "
@@ -63,10 +64,14 @@ def _require_same(path: Path, identity: Mapping[str, Any]) -> None:
 
 
 def _told(name: str, value: Any) -> str:
+    if value is None:
+        return "not recorded"
     if name == "models":
         return ", ".join(f"{each['name']} {each['identity'][:12]}" for each in value)
     if name == "tasks":
         return ", ".join(f"{each['name']} {each['version']} level {each['level']}" for each in value)
+    if name == "engines":
+        return " and ".join(dict.fromkeys(value))
     return json.dumps(value)
 
 

@@ -18,6 +18,7 @@ COSTS = ("tokens", "seconds", "flops", "usd")  # what a page draws accuracy agai
 DIGITS = 6  # significant ones of what is stored; every statistic is computed from the stored values
 
 Kind = Literal["method", "oracle", "control"]
+How = Literal["expectation", "run"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Point:
     name: str
     budget: int
     kind: Kind
-    how: Literal["expectation", "run"]
+    how: How
     right_N: Floats
     spent_NF: Floats
     usd_N: Floats | None = None
@@ -107,3 +108,21 @@ def dollars(spent_NF: Floats, price: Prices | Hourly | None) -> Floats | None:
     # linear in every field: one dollar amount per unit of each
     per_F = np.array([table.usd("it", Spent(**dict(zip(FIELDS, row, strict=True)))) for row in unit], dtype=np.float64)
     return spent_NF @ per_F
+
+
+def finished(
+    method: str,
+    name: str,
+    budget: int,
+    kind: Kind,
+    how: How,
+    right_N: Floats,
+    spent_NF: Floats,
+    price: Prices | Hourly | None,
+    failures: Mapping[str, float],
+) -> Point:
+    """A point whose values are those that a file will hold, its money by `price`."""
+    spent_NF = rounded(spent_NF)
+    usd_N = dollars(spent_NF, price)
+    usd_N = None if usd_N is None else rounded(usd_N)
+    return Point(method, name, budget, kind, how, rounded(right_N), spent_NF, usd_N, dict(failures))

@@ -166,7 +166,7 @@ def cheapest(
 
     {want, cost, name, per_question, chosen_at, accuracy, verdict}: `chosen_at` is its accuracy where it was chosen,
     which flatters it; `accuracy` that of the other half; `verdict` "reached", "missed" or "not distinguishable". name
-    is None where none reaches it, and then `best` names the one that comes nearest.
+    is None where none reaches it there, and then `best` tells the one that comes nearest there: {name, accuracy}.
     """
     side_N = halves(ids, clusters)
     chosen_N, told_N = side_N == 0, side_N == 1
@@ -178,7 +178,8 @@ def cheapest(
     enough = next((point for point in honest if float(point.right_N[chosen_N].mean()) >= want), None)
     if enough is None:
         best = max(honest, key=lambda point: float(point.right_N[chosen_N].mean()), default=None)
-        return found | {"best": None if best is None else {"name": best.name, "accuracy": best.accuracy}}
+        there = None if best is None else {"name": best.name, "accuracy": float(best.right_N[chosen_N].mean())}
+        return found | {"best": there}
     known = [cluster for cluster, there in zip(clusters, told_N, strict=True) if there]
     accuracy = accuracy_interval(enough.right_N[told_N], known if any(known) else None)
     verdict = "reached" if accuracy.low >= want else "missed" if accuracy.high < want else "not distinguishable"

@@ -71,26 +71,29 @@ def points_between(difference: Row) -> str:
 
 
 def wanted(measured: Row) -> str:
-    """The cheapest setting that reaches the wanted accuracy."""
+    """The cheapest setting that reaches the wanted accuracy: chosen on one half of the problems, told on the other."""
     found = measured["cheapest"]
     want = percent(found["want"], 0)
     if found["name"] is None:
         best = found["best"]
         near = "" if best is None else f"; {best['name']} comes nearest with {percent(best['accuracy'])}"
-        return f"No measured setting reaches {want}{near}."
-    unit = UNITS[found["cost"]]
+        return f"No measured setting reaches {want} on the half of the problems on which one is chosen{near}."
     accuracy = found["accuracy"]
-    told = (
-        f"The cheapest setting that reaches {want} is {found['name']}, {big(found['per_question'])} {unit} a question: "
-        f"chosen on one half of the problems ({percent(found['chosen_at'])} there), on the other half it is right in "
-        f"{percent(accuracy['mean'])} ({percent(accuracy['low'])} to {percent(accuracy['high'])})"
+    begin = {
+        "reached": f"The cheapest setting that reaches {want} is {found['name']}",
+        "missed": f"Nothing is shown to reach {want}: the cheapest that seemed to is {found['name']}",
+        "not distinguishable": f"The cheapest setting that seems to reach {want} is {found['name']}",
+    }[found["verdict"]]
+    end = {
+        "reached": "",
+        "missed": ", which misses what was wanted",
+        "not distinguishable": f", which may be {want} or not",
+    }[found["verdict"]]
+    return (
+        f"{begin}, {big(found['per_question'])} {UNITS[found['cost']]} a question: chosen on one half of the problems "
+        f"({percent(found['chosen_at'])} there), on the other half it is right in {percent(accuracy['mean'])} "
+        f"({percent(accuracy['low'])} to {percent(accuracy['high'])}){end}."
     )
-    note = {
-        "reached": ".",
-        "missed": ": it misses what was wanted.",
-        "not distinguishable": f", which may be {want} or not.",
-    }
-    return told + note[found["verdict"]]
 
 
 # -- train or think ------------------------------------------------------------------------------------------
