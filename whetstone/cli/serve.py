@@ -27,6 +27,10 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME=DIR", help="A route of `whet route`, as the model NAME; repeatable."),
     ] = None,
+    verifier: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="A learned verifier of `whet scale`, as in MODEL@best-8:by=head; repeatable."),
+    ] = None,
     effort: Annotated[
         list[str] | None,
         typer.Option(metavar="EFFORT=TOKENS", help="Thinking budget of a reasoning_effort; repeatable."),
@@ -76,7 +80,10 @@ def serve(
         tuple(allow_origin or ()),
         limits=Limits(queue=queue, answer_tokens=max_tokens),
         offers=Offers(
-            named_strategies(strategy or ()), thinking_budgets(effort or ()), routes=named_routes(route or ())
+            named_strategies(strategy or ()),
+            thinking_budgets(effort or ()),
+            routes=named_routes(route or ()),
+            heads=tuple(verifier or ()),
         ),
     )
     make_engine = engine_maker(weights, cache_gib, draft_source(draft, draft_weights, device))

@@ -26,12 +26,13 @@ def free_of(served: Served) -> Mapping[str, Verifier]:
 class Offers:
     """`named`: MODEL@STRATEGY by the name that clients use. `efforts`: tokens that a model may think for each value of
     `reasoning_effort`. `verifiers`: those that go with a model, by name. `routes`: folders of `whet route` by the name
-    that clients use."""
+    that clients use. `heads`: folders of learned verifiers, each for the models of its weights."""
 
     named: Mapping[str, str] = field(default_factory=dict)
     efforts: Mapping[str, int] = field(default_factory=lambda: EFFORTS)
     verifiers: Callable[[Served], Mapping[str, Verifier]] = free_of
     routes: Mapping[str, Path] = field(default_factory=dict)
+    heads: tuple[Path, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
 
 

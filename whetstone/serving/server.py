@@ -21,6 +21,7 @@ from whetstone.engine.service import Service
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.serving.app import build
 from whetstone.serving.guard import Keys, is_loopback
+from whetstone.serving.heads import with_heads
 from whetstone.serving.limits import Limits
 from whetstone.serving.models import MakeEngine, Models, plain_engine
 from whetstone.serving.offers import Offers
@@ -89,6 +90,7 @@ class Server:
                 self._models.add_adapter(name, folder)
             offers = self.settings.offers
             routes = open_routes(offers.routes, self._models, device)
+            offers = with_heads(offers, self._models.all)
             check_offers(offers, self._models)
         except BaseException:
             self._socket.close()

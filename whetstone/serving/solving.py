@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from whetstone.engine.backends import Backend
@@ -30,6 +31,7 @@ from whetstone.serving.state import State
 
 _log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.02  # between two looks whether the queue has room for a further round
+SCORED_TOKENS = 1024  # of answers that a verifier looks at between two steps
 PATIENCE = 60.0  # seconds that a further round waits for it
 
 
@@ -237,10 +239,13 @@ class Solving:
         return [drawing.candidates(self._asking.question) for drawing in drawings]
 
     async def _score(self, state: State, wish: Score) -> list[float]:
-        began = time.perf_counter()
-        scores = await state.in_engine(lambda: wish.verifier.score(wish.candidates))
-        self._account.scored(scores.tokens, scores.flops, time.perf_counter() - began)
-        return list(scores.values)
+        values: list[float] = []
+        for piece in _pieces(wish.candidates):
+            began = time.perf_counter()
+            scores = await state.in_engine(partial(wish.verifier.score, piece))
+            self._account.scored(scores.tokens, scores.flops, time.perf_counter() - began)
+            values += scores.values
+        return values
 
     def _items(self) -> list[Item]:
         """The answer as the feed carries it: token by token where it is one of the samples, else as a text."""
@@ -271,6 +276,19 @@ class Solving:
             Token(0, token, logprob, top, text, token in stops)
             for token, logprob, top, text in zip(completion.ids, completion.logprobs, tops, texts, strict=True)
         ]
+
+
+def _pieces(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+    """Candidates as a verifier sees them between two steps: some at a time, so that the streams of others go on."""
+    piece: list[Candidate] = []
+    tokens = 0
+    for candidate in candidates:
+        tokens += candidate.completion.length
+        if piece and tokens > SCORED_TOKENS:
+            yield piece
+            piece, tokens = [], candidate.completion.length
+        piece.append(candidate)
+    yield piece
 
 
 async def into(feed: Feed, state: State, items: Awaitable[Sequence[Item]]) -> None:
