@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -37,13 +37,14 @@ def generate(
         bool, typer.Option("--json", help="One JSON object a line, with ids and log-probabilities.")
     ] = False,
 ) -> None:
-    """Answer one prompt.
+    """Answer one prompt. A single answer is shown as it comes.
 
     Example: `whet generate smollm2-135m "What is the capital of France?"`
     """
     import json
     import sys
     from dataclasses import asdict
+    from functools import partial
 
     from whetstone.engine.backends import Source
     from whetstone.engine.generate import sample
@@ -53,11 +54,31 @@ def generate(
 
     asked = sys.stdin.read() if prompt == "-" else prompt
     opened = Source(model, name, api_key_file, endpoint_settings, backend, device, draft, draft_weights).open()
-    [answers] = sample(opened, asked, n=n, temperature=temperature, max_new_tokens=max_tokens, system=system, seed=seed)
+    heard = None if as_json or n > 1 else partial(_show, sys.stdout)
+    [answers] = sample(
+        opened,
+        asked,
+        n=n,
+        temperature=temperature,
+        max_new_tokens=max_tokens,
+        system=system,
+        seed=seed,
+        heard=heard,
+    )
     for answer in answers:
-        print(json.dumps(asdict(answer), ensure_ascii=False) if as_json else printable(answer.text))
+        if as_json:
+            print(json.dumps(asdict(answer), ensure_ascii=False))
+        else:
+            print("" if heard else printable(answer.text))
     failed = [answer.finish for answer in answers if answer.finish in UNANSWERED]
     if failed:
         facts = opened.facts() or {}
         reason = facts.get("last_failure") or f"the endpoint ended it by {failed[-1]}"
         raise WorkFailed(f"{len(failed)} of {n} answers did not come: {reason}")
+
+
+def _show(out: TextIO, text: str) -> None:
+    from whetstone.text import printable
+
+    out.write(printable(text))
+    out.flush()
