@@ -21,7 +21,7 @@ from whetstone.engine.verifiers.head import Calibration, Head, HeadVerifier
 from whetstone.engine.verifiers.states import SAID
 from whetstone.errors import UsageError
 from whetstone.models.loading import load
-from whetstone.serving import solving
+from whetstone.serving import attempt
 from whetstone.serving.offers import Offers
 from whetstone.serving.sampling import seeds
 from whetstone.serving.server import Background
@@ -113,7 +113,7 @@ def test_many_samples_are_judged_piece_by_piece(
 
     expected, _ = by_hand(verifier, "best", DEFAULT_TEMPERATURE)
     monkeypatch.setattr(HeadVerifier, "score", counted)
-    monkeypatch.setattr(solving, "SCORED_TOKENS", 2 * TOKENS)
+    monkeypatch.setattr(attempt, "SCORED_TOKENS", 2 * TOKENS)
     answer = ask.chat.completions.create(model="judged", messages=ASK, max_tokens=TOKENS, seed=5)
     assert answer.choices[0].message.content == expected
     assert len(sizes) >= COUNT // 2 and sum(sizes) == COUNT

@@ -27,6 +27,10 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME=DIR", help="A route of `whet route`, as the model NAME; repeatable."),
     ] = None,
+    endpoints: Annotated[
+        Path | None,
+        typer.Option(help="TOML file that names the endpoints that routes ask (docs/routing.md).", show_default=False),
+    ] = None,
     verifier: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="A learned verifier of `whet scale`, as in MODEL@best-8:by=head; repeatable."),
@@ -84,6 +88,7 @@ def serve(
             thinking_budgets(effort or ()),
             routes=named_routes(route or ()),
             heads=tuple(verifier or ()),
+            endpoints=endpoints,
         ),
     )
     make_engine = engine_maker(weights, cache_gib, draft_source(draft, draft_weights, device))

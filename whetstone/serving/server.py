@@ -89,7 +89,7 @@ class Server:
             for name, folder in (adapters or {}).items():
                 self._models.add_adapter(name, folder)
             offers = self.settings.offers
-            routes = open_routes(offers.routes, self._models, device)
+            routes = open_routes(offers.routes, self._models, device, offers.endpoints)
             offers = with_heads(offers, self._models.all)
             check_offers(offers, self._models)
         except BaseException:

@@ -25,6 +25,7 @@ def serve(
     adapters: Mapping[str, str] | None = None,
     strategies: Mapping[str, str] | None = None,
     routes: Mapping[str, str | Path] | None = None,
+    endpoints: str | Path | None = None,
     verifiers: Iterable[str | Path] = (),
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -43,6 +44,7 @@ def serve(
         models: as `whet serve` takes them; NAME=MODEL chooses a name.
         adapters: name -> folder of a LoRA adapter.
         routes: name -> folder of `whet route`.
+        endpoints: a TOML file that names the endpoints that routes ask, as `whet route` takes it.
         verifiers: folders of learned verifiers, as `whet scale --verifier new` makes them: `MODEL@best-8:by=head`.
         strategies: name -> MODEL@STRATEGY, as in {"careful": "smollm2-135m@consistency-8"}.
         port: 0 takes a free one.
@@ -63,6 +65,7 @@ def serve(
         dict(strategies or {}),
         routes={name: Path(folder) for name, folder in (routes or {}).items()},
         heads=tuple(map(Path, verifiers)),
+        endpoints=None if endpoints is None else Path(endpoints),
     )
     settings = Settings(host, port, tuple(api_keys), offers=offers)
     make_engine = engine_maker(weights, draft=draft_source(draft, draft_weights, device))

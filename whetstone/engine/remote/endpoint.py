@@ -5,10 +5,12 @@ It has no tokenizer: prompts go out as messages (or as token ids, where a reques
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import ipaddress
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -22,6 +24,15 @@ from whetstone.engine.remote.events import Heard
 from whetstone.engine.remote.settings import EndpointSettings
 from whetstone.engine.remote.usage import Usage
 from whetstone.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What one call brought. `usage`: of this call alone; `failure`: why the last completion that failed did."""
+
+    completions: list[list[Completion]]
+    usage: Usage
+    failure: str
 
 
 class Endpoint:
@@ -56,6 +67,14 @@ class Endpoint:
         """See `Sampler.sample`. Raises UsageError when the very first call shows that no other can succeed: wrong key,
         unknown model, nobody there. Ctrl-C drops what is under way."""
         return run(lambda: Call(self, requests, params, progress).all())
+
+    async def ask(
+        self, requests: Sequence[Request], params: SamplingParams, places: asyncio.Semaphore | None = None
+    ) -> Answered:
+        """As `sample`, in an event loop that others use too: cancelled, it drops what is under way. `places` bounds
+        what all such calls ask at the same time."""
+        call = Call(self, requests, params, places=places)
+        return Answered(await call.all(), call.usage, call.failure)
 
     def stream(self, request: Request, params: SamplingParams, heard: Heard) -> Completion:
         """One completion; `heard` is told its text as it comes, all of it once, and again nothing. An endpoint that
