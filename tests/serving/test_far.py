@@ -1,14 +1,14 @@
-"""Routes that ask endpoints: two real servers, one of which asks the other; what is counted, and what happens in trouble."""
+"""Routes that ask endpoints: two real servers, one asks the other; what is counted, what happens in trouble."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import openai
 import pytest
 
 from tests.engine.remote.loopback import NAME as LOOPBACK
@@ -39,7 +39,7 @@ def routed(folder: Path, address: str, model: str, name: str, rule: Cascade, set
     return Offers(routes={name: folder}, endpoints=folder / "models.toml")
 
 
-UNSURE, SURE, FIRST = Cascade((0, 1), (1.1,)), Cascade((0, 1), (0.0,)), Cascade((2, 0), (0.0,))
+UNSURE, FIRST = Cascade((0, 1), (1.1,)), Cascade((2, 0), (0.0,))
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +107,11 @@ def endpoint(
     folder: Path, name: str, rule: Cascade, trouble: Trouble | None = None, settings: str = QUICK
 ) -> Iterator[tuple[Background, Loopback]]:
     """A server with a route over a scripted endpoint."""
-    with loopback(trouble) as far:
-        with tiny_server(folder, offers=routed(folder, far.address, LOOPBACK, name, rule, settings)) as running:
-            yield running, far
+    with (
+        loopback(trouble) as far,
+        tiny_server(folder, offers=routed(folder, far.address, LOOPBACK, name, rule, settings)) as running,
+    ):
+        yield running, far
 
 
 TROUBLES = {
@@ -182,11 +184,8 @@ def test_a_client_that_leaves_ends_what_is_asked_there(folder: Path, second: Bac
 
 def test_too_many_at_once_are_refused_and_those_that_run_share_its_places(folder: Path) -> None:
     settings = QUICK + "concurrency = 2\n"
-    slow = lambda asked, before: None  # noqa: E731
-    with endpoint(folder, "many", Cascade((1,), ()), slow, settings) as (running, far):
-        import concurrent.futures as futures
-
-        with futures.ThreadPoolExecutor(6) as pool:
+    with endpoint(folder, "many", Cascade((1,), ()), settings=settings) as (running, far):
+        with ThreadPoolExecutor(6) as pool:
             found = list(pool.map(lambda seed: answered(running, "many", seed=seed), range(6)))
         assert len(found) == 6 and far.most <= 2 and len(far.asked) == 18
         running.server.state.service.max_waiting = 0
@@ -211,7 +210,7 @@ def test_only_the_very_endpoint_is_asked(folder: Path, tmp_path: Path) -> None:
     address = "http://127.0.0.1:9/v1"
     offers = routed(folder, address, "big", "strict", UNSURE)
     with (
-        pytest.raises(UsageError, match=r"asks far \(http://127.0.0.1:9/v1, model big\): name --endpoints FILE"),
+        pytest.raises(UsageError, match=r"asks far \(http://127.0.0.1:9/v1, model big\): give --endpoints FILE"),
         tiny_server(folder, offers=Offers(routes=offers.routes)),
     ):
         pass
@@ -219,7 +218,7 @@ def test_only_the_very_endpoint_is_asked(folder: Path, tmp_path: Path) -> None:
         ('[near]\naddress = "http://h/v1"\nmodel = "big"\n', "name it in"),
         ('[far]\naddress = "http://h/v1"\nmodel = "big"\n', "means another by that name"),
         (f'[far]\naddress = "{address}"\nmodel = "other"\n', "means another by that name"),
-        ("[far]\n", "far.address"),
+        ("[far]\n", "address: Field required"),
     ):
         (tmp_path / "models.toml").write_text(text)
         wrong = Offers(routes=offers.routes, endpoints=tmp_path / "models.toml")
@@ -227,9 +226,6 @@ def test_only_the_very_endpoint_is_asked(folder: Path, tmp_path: Path) -> None:
             pass
 
 
-def test_listed(server: Background) -> None:
-    ask: openai.OpenAI = client(server)
-    assert (
-        ask.models.retrieve("mixed").model_dump()["route"] == ["tiny@consistency-5", "far@consistency-3", "far@greedy"]
-        or True
-    )
+def test_it_is_listed_with_whom_it_asks(server: Background) -> None:
+    told = client(server).models.retrieve("mixed").model_dump()["route"]
+    assert told[:2] == ["tiny@consistency-5", "far@consistency-3"]

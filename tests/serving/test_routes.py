@@ -191,7 +191,8 @@ def test_other_weights_are_refused(folder: Path, tmp_path: Path) -> None:
     with tiny_server(folder, offers=Offers(routes={"unused": unused})) as running:
         assert running.server.models == ["tiny", "unused"], "an option that is never asked is not loaded"
     remote = saved(folder, "remote", Cascade((0, 1), (0.5,)), other="https://example.com/v1 big")
-    with pytest.raises(UsageError, match="asks the endpoint"), tiny_server(folder, offers=Offers(routes={"r": remote})):
+    offers = Offers(routes={"r": remote})
+    with pytest.raises(UsageError, match="give --endpoints FILE"), tiny_server(folder, offers=offers):
         pass
     with (
         pytest.raises(UsageError, match="cannot both be called"),

@@ -51,8 +51,8 @@ class Endpoints:
         learned = f"the route {route} asks {option.model} ({option.weights.replace(' ', ', model ', 1)})"
         source = self._sources.get(option.model)
         if source is None:
-            missing = "--endpoints FILE" if self._file is None else f"it in {self._file}"
-            raise UsageError(f"{learned}: name {missing}, as for `whet route`")
+            how = "give --endpoints FILE" if self._file is None else f"name it in {self._file}"
+            raise UsageError(f"{learned}: {how}, as for `whet route`")
         if identity(source) != option.weights:
             raise UsageError(f"{learned}, and {self._file} means another by that name: learn the route anew")
         if option.model not in self._opened:
