@@ -14,10 +14,12 @@ from typing import Any
 
 import httpx
 import openai
+import pytest
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
 from tests.tiny import TEMPLATE, tiny_config
+from whetstone.cli import main
 from whetstone.engine.engine import Engine
 from whetstone.engine.protocol import Completion, Request, SamplingParams
 from whetstone.engine.text.detokenize import byte_alphabet
@@ -105,6 +107,14 @@ def until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
     while not happened():
         assert time.monotonic() < deadline, "it took too long"
         time.sleep(0.005)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """What `whet serve` complains of, with options that make no sense, in this very process."""
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", *map(str, arguments), "--port", "0"])
+    assert ended.value.code == 2
+    return capsys.readouterr().err
 
 
 def client(running: Background, key: str = "none") -> openai.OpenAI:

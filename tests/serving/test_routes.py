@@ -11,8 +11,7 @@ import numpy as np
 import openai
 import pytest
 
-from tests.cli.process import whet
-from tests.serving.live import byte_folder, byte_model, byte_tokenizer, client, leaks, post, tiny_server, until
+from tests.serving.live import byte_folder, byte_model, byte_tokenizer, client, leaks, post, refused, tiny_server, until
 from whetstone.engine.backends import Source
 from whetstone.engine.engine import Engine
 from whetstone.engine.routing.features import hidden
@@ -191,7 +190,8 @@ def test_other_weights_are_refused(folder: Path, tmp_path: Path) -> None:
     with tiny_server(folder, offers=Offers(routes={"unused": unused})) as running:
         assert running.server.models == ["tiny", "unused"], "an option that is never asked is not loaded"
     remote = saved(folder, "remote", Cascade((0, 1), (0.5,)), other="https://example.com/v1 big")
-    with pytest.raises(UsageError, match="asks the endpoint"), tiny_server(folder, offers=Offers(routes={"r": remote})):
+    offers = Offers(routes={"r": remote})
+    with pytest.raises(UsageError, match="give --endpoints FILE"), tiny_server(folder, offers=offers):
         pass
     with (
         pytest.raises(UsageError, match="cannot both be called"),
@@ -200,10 +200,10 @@ def test_other_weights_are_refused(folder: Path, tmp_path: Path) -> None:
         pass
 
 
-def test_options_that_make_no_sense(tmp_path: Path) -> None:
-    byte_folder(tmp_path / "tiny")
-    finished = whet("serve", "tiny", "--route", "auto=nowhere", "--port", 0, cwd=tmp_path)
-    assert finished.code == 2 and "no route that can be read" in finished.complaint
+def test_options_that_make_no_sense(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = byte_folder(tmp_path / "tiny")
+    assert "no route that can be read" in refused(capsys, model, "--route", f"auto={tmp_path / 'nowhere'}")
+    assert "cannot be read" in refused(capsys, model, "--endpoints", tmp_path / "nowhere")
     for wrong in ("x", "=y", "a b=c"):
         with pytest.raises(UsageError, match="NAME=DIR"):
             named_routes([wrong])

@@ -21,6 +21,7 @@ from whetstone.cli import (
     serve,
     sharpen,
 )
+from whetstone.cli.verb import command
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.text import printable
 
@@ -35,13 +36,13 @@ app.command()(doctor.doctor)
 app.command()(sharpen.sharpen)
 app.command()(sharpen.resume)
 app.command()(sharpen.report)
-app.command("eval")(evaluate.evaluate)
-app.command()(scale.scale)
+app.command("eval")(command(evaluate.Evaluate))
+app.command("scale")(command(scale.Scale))
 app.add_typer(round.app)
 app.add_typer(audit.audit)
-app.command()(generate.generate)
-app.command()(route.route)
-app.command()(serve.serve)
+app.command("generate")(command(generate.Generate))
+app.command("route")(command(route.Route))
+app.command("serve")(command(serve.Serve))
 app.command()(chat.chat)
 app.add_typer(listen.app)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench.bench)

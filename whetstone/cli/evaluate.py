@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,38 +10,11 @@ import typer
 
 from whetstone.cli.options import ApiKeyFile, AskedModel, BackendName, Device, EndpointFile, Level, ServedName, Task
 
+_PASSED = ("level", "n", "samples", "temperature", "style", "seed")
 
-def evaluate(
-    model: AskedModel,
-    task: Task = "addition",
-    level: Level = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Different problems.")] = 500,
-    samples: Annotated[int, typer.Option(min=1, help="Answers per problem; several give pass@k.")] = 1,
-    temperature: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=100.0, help="0 is greedy.", show_default="0 for one answer, 1 for several"),
-    ] = None,
-    style: Annotated[
-        str | None, typer.Option(help="Prompt style.", show_default="only; for a file of choices likelihood")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Its key draws the problems: another seed, other problems.")] = 0,
-    device: Device = "cpu",
-    out: Annotated[
-        Path | None, typer.Option(help="A folder for report.html and report.json.", show_default=False)
-    ] = None,
-    name: ServedName = None,
-    api_key_file: ApiKeyFile = None,
-    endpoint_settings: EndpointFile = None,
-    backend: BackendName = "local",
-    samples_out: Annotated[
-        Path | None, typer.Option(help="Write every answer to this .jsonl file.", show_default=False)
-    ] = None,
-    exports: Annotated[
-        list[str] | None,
-        typer.Option("--export", metavar="FORMAT=DIR", help="lm-eval=DIR or inspect=DIR.", show_default=False),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
-) -> None:
+
+@dataclass(frozen=True)
+class Evaluate:
     """Measure a model on fresh problems, with an interval.
 
     Example: `whet eval smollm2-135m --task addition --n 200`
@@ -49,42 +23,66 @@ def evaluate(
 
     Example: `whet eval https://HOST/v1 --model NAME --api-key-file key.txt --task addition --n 200`
     """
-    import json
 
-    from whetstone.engine.backends import Source
-    from whetstone.evals.eval_page import prepare
-    from whetstone.evals.evaluate import evaluate as run
-    from whetstone.evals.exports.export import export, parsed_exports, write_rows
-    from whetstone.runs.progress import Progress
+    model: AskedModel
+    task: Task = "addition"
+    level: Level = None
+    n: Annotated[int, typer.Option("--n", min=1, help="Different problems.")] = 500
+    samples: Annotated[int, typer.Option(min=1, help="Answers per problem; several give pass@k.")] = 1
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=100.0, help="0 is greedy.", show_default="0 for one answer, 1 for several"),
+    ] = None
+    style: Annotated[
+        str | None, typer.Option(help="Prompt style.", show_default="only; for a file of choices likelihood")
+    ] = None
+    seed: Annotated[int, typer.Option(help="Its key draws the problems: another seed, other problems.")] = 0
+    device: Device = "cpu"
+    out: Annotated[Path | None, typer.Option(help="A folder for report.html and report.json.", show_default=False)] = (
+        None
+    )
+    name: ServedName = None
+    api_key_file: ApiKeyFile = None
+    endpoint_settings: EndpointFile = None
+    backend: BackendName = "local"
+    samples_out: Annotated[
+        Path | None, typer.Option(help="Write every answer to this .jsonl file.", show_default=False)
+    ] = None
+    exports: Annotated[
+        list[str] | None,
+        typer.Option("--export", metavar="FORMAT=DIR", help="lm-eval=DIR or inspect=DIR.", show_default=False),
+    ] = None
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False
 
-    wanted = parsed_exports(exports or [])
-    source = Source(model, name, api_key_file, endpoint_settings, backend, device)
-    with Progress() as progress:
-        if out:
-            prepare(out)
-        result = run(
-            source,
-            task,
-            level=level,
-            n=n,
-            samples=samples,
-            temperature=temperature,
-            style=style,
-            seed=seed,
-            rows=bool(samples_out or wanted or out),
-            progress=progress,
-        )
-    rows = result.pop("rows", [])
-    written = [write_rows(rows, samples_out)] if samples_out else []
-    for format, folder in wanted:
-        written += export(result, rows, format, folder)
-    written += _report(out, result, rows) if out else []
-    if as_json:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
-        return
-    _show(result)
-    for path in written:
-        print(f"written: {path}")
+    def run(self) -> None:
+        import json
+
+        from whetstone.engine.backends import Source
+        from whetstone.evals.eval_page import prepare
+        from whetstone.evals.evaluate import evaluate
+        from whetstone.evals.exports.export import export, parsed_exports, write_rows
+        from whetstone.runs.progress import Progress
+
+        wanted = parsed_exports(self.exports or [])
+        endpoint = self.name, self.api_key_file, self.endpoint_settings
+        source = Source(self.model, *endpoint, self.backend, self.device)
+        with Progress() as progress:
+            if self.out:
+                prepare(self.out)
+            passed = {name: getattr(self, name) for name in _PASSED}
+            rows_wanted = bool(self.samples_out or wanted or self.out)
+            result = evaluate(source, self.task, rows=rows_wanted, progress=progress, **passed)
+        rows = result.pop("rows", [])
+        written = [write_rows(rows, self.samples_out)] if self.samples_out else []
+        for format, folder in wanted:
+            written += export(result, rows, format, folder)
+        written += _report(self.out, result, rows) if self.out else []
+        if self.as_json:
+            print(json.dumps(result, indent=2, ensure_ascii=False))
+            return
+        _show(result)
+        for path in written:
+            print(f"written: {path}")
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -105,10 +105,9 @@ async def _whole(dialogue: Dialogue, feed: Feed) -> Response:
 async def events(dialogue: Dialogue, feed: Feed, idle: float) -> AsyncIterator[bytes]:
     """The lines of a stream, a comment whenever there was nothing to say for `idle` seconds. What goes wrong half-way
     becomes an event of its own, and no [DONE] follows. An answer that is chosen among others opens when it is."""
-    opening = dialogue.opening()
-    if not dialogue.generation.chooses:
-        yield b"".join(map(event, opening))
-        opening = []
+    opened = not dialogue.generation.chooses
+    if opened:
+        yield b"".join(map(event, dialogue.opening()))
     async for items in feed.batches(idle):
         if not items:
             yield WAITING
@@ -116,9 +115,9 @@ async def events(dialogue: Dialogue, feed: Feed, idle: float) -> AsyncIterator[b
         if failure := broken(items):
             yield event(failure.content)
             return
-        if chunks := [*opening, *dialogue.chunks(items)]:
+        if chunks := [*([] if opened else dialogue.opening()), *dialogue.chunks(items)]:
             yield b"".join(map(event, chunks))
-        opening = []
+        opened = True
     yield b"".join([*map(event, dialogue.closing()), b"data: [DONE]\n\n"])
 
 

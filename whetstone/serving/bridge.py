@@ -91,7 +91,8 @@ class Feed:
         while self._left:
             if not self._news.is_set():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), idle)
+                    async with asyncio.timeout(idle):  # not wait_for, which makes a task of its own for every token
+                        await self._news.wait()
             self._news.clear()
             items, self._items = self._items, []
             self._left -= sum(not isinstance(item, Token) for item in items)

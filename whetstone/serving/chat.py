@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from whetstone.engine.protocol import Request, SamplingParams
@@ -12,13 +13,16 @@ from whetstone.engine.strategies.strategy import Strategy
 from whetstone.engine.text.toolcalls import MessageParser
 from whetstone.errors import UsageError
 from whetstone.serving import sampling
+from whetstone.serving.attempt import Attempt
 from whetstone.serving.bridge import Ended, Item, Token
 from whetstone.serving.errors import bad
+from whetstone.serving.far import Far
 from whetstone.serving.generation import Generation, TextRules, Work, members
 from whetstone.serving.logprobs import chat_entry, finite
 from whetstone.serving.message import Assistant, Delta, joined
 from whetstone.serving.models import Served
 from whetstone.serving.prompts import Prompt, chat_prompt
+from whetstone.serving.remote import remote
 from whetstone.serving.routed import Routed, check_routed
 from whetstone.serving.schemas import ChatRequest
 from whetstone.serving.solving import Solving
@@ -37,10 +41,9 @@ def prepare(state: State, request: ChatRequest) -> Chat:
     if request.top_logprobs and not request.logprobs:
         raise bad("top_logprobs needs logprobs", "top_logprobs", "invalid_value")
     if (route := state.routes.get(request.model)) is not None:
-        check_routed(request)
+        check_routed(request, route)
         said = next((message.text for message in reversed(request.messages) if message.role == "user"), "")
-        routed = Routed(state, route, lambda served, strategy: _solving(state, request, served, strategy)[1], said)
-        return Chat(request, PLAIN, routed)
+        return Chat(request, PLAIN, Routed(state, route, partial(_attempt, state, request), said))
     served, strategy = resolve(state, request)
     if strategy is not None:
         sampling.choices(request, 1, limits)
@@ -67,6 +70,12 @@ def _solving(state: State, request: ChatRequest, served: Served, strategy: Strat
     prompt, params, rules = _asking(state, request, served)
     asking = chat_asking(served, request, prompt, params, rules, state.limits)
     return prompt, Solving(served, strategy, asking)
+
+
+def _attempt(state: State, request: ChatRequest, model: Served | Far, strategy: Strategy) -> Attempt:
+    if isinstance(model, Far):
+        return remote(model, strategy, request, state.limits)
+    return _solving(state, request, model, strategy)[1]
 
 
 class Chat:
@@ -115,7 +124,7 @@ class Chat:
             "object": kind,
             "created": self._created,
             "model": self._request.model,
-            "system_fingerprint": self.generation.served.fingerprint,
+            "system_fingerprint": self.generation.fingerprint,
         }
 
     def _chunk(self, choices: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -206,10 +215,7 @@ class _Choice:
         extras: dict[str, Any] = {}
         if self._request.logprobs:
             shown = [token for token in new if self._request.return_token_ids or not token.end_mark]
-            entries = [
-                chat_entry(self._work.served.loaded.tokenizer, token, self._request.top_logprobs or 0)
-                for token in shown
-            ]
+            entries = [chat_entry(self._work.tokenizer, token, self._request.top_logprobs or 0) for token in shown]
             if not self._request.stream:
                 self._entries += entries
             if entries:

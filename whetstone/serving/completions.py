@@ -15,8 +15,10 @@ from typing import Any
 from whetstone.engine.protocol import Request, SamplingParams
 from whetstone.engine.strategies.strategy import Strategy
 from whetstone.serving import sampling
+from whetstone.serving.attempt import Attempt
 from whetstone.serving.bridge import Ended, Item, Token
 from whetstone.serving.errors import bad
+from whetstone.serving.far import Far
 from whetstone.serving.generation import Generation, TextRules, Work
 from whetstone.serving.logprobs import completion_logprobs, finite
 from whetstone.serving.models import Served
@@ -32,11 +34,10 @@ DEFAULT_TOKENS = 16  # as in OpenAI's API
 def prepare(state: State, request: CompletionRequest) -> Completions:
     """Everything before the engine. Raises ApiError."""
     if (route := state.routes.get(request.model)) is not None:
-        check_routed(request)
+        check_routed(request, route)
         if not isinstance(request.prompt, str):
             raise bad("a route takes one prompt of text", "prompt", "invalid_value")
-        ask = partial(_solving, state, request)
-        return Completions(request, Routed(state, route, ask, request.prompt))
+        return Completions(request, Routed(state, route, partial(_attempt, state, request), request.prompt))
     served, strategy = resolve(state, request)
     if strategy is not None:
         return Completions(request, _solving(state, request, served, strategy))
@@ -59,6 +60,11 @@ def _solving(state: State, request: CompletionRequest, served: Served, strategy:
     prompts, params, rules = _asking(state, request, served)
     sampling.choices(request, len(prompts), state.limits)
     return Solving(served, strategy, text_asking(served, request, prompts, params, rules))
+
+
+def _attempt(state: State, request: CompletionRequest, model: Served | Far, strategy: Strategy) -> Attempt:
+    assert isinstance(model, Served), "a text is not asked of a route with endpoints"
+    return _solving(state, request, model, strategy)
 
 
 def prompt_ids(served: Served, given: Any, param: str, most: int) -> list[tuple[int, ...]]:
@@ -110,7 +116,7 @@ class Completions:
             "object": "text_completion",
             "created": self._created,
             "model": self._request.model,
-            "system_fingerprint": self.generation.served.fingerprint,
+            "system_fingerprint": self.generation.fingerprint,
             "choices": choices,
         }
         return made | {"usage": None} if self._request.wants_usage else made
@@ -161,9 +167,7 @@ class _Choice:
         element: dict[str, Any] = {"index": self.index, "text": text, "finish_reason": self._finish, "logprobs": None}
         if self._request.logprobs is not None:
             shown = [token for token in tokens if self._request.return_token_ids or not token.end_mark]
-            element["logprobs"] = completion_logprobs(
-                self._work.served.loaded.tokenizer, shown, self._request.logprobs, self._offset
-            )
+            element["logprobs"] = completion_logprobs(self._work.tokenizer, shown, self._request.logprobs, self._offset)
             self._offset += len(text)
         if self._request.return_token_ids:
             element["token_ids"] = [token.id for token in tokens]

@@ -16,6 +16,7 @@ from whetstone.engine.protocol import Completion, Request, SamplingParams, TopLo
 from whetstone.engine.service import Busy, Ticket
 from whetstone.engine.text.detokenize import Detokenizer
 from whetstone.engine.text.stops import StopStrings
+from whetstone.models.tokenizer import Tokenizer
 from whetstone.serving.bridge import Bridge, Ended, Feed, Token
 from whetstone.serving.errors import ApiError, bad, shutting_down
 from whetstone.serving.models import Served, no_such_model
@@ -36,7 +37,14 @@ class Work(Protocol):
     `chooses`: its only answer is one that is chosen when others were written too."""
 
     @property
-    def served(self) -> Served: ...
+    def fingerprint(self) -> str:
+        """See `Served.fingerprint`."""
+        ...
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Of its answers' tokens."""
+        ...
 
     @property
     def requests(self) -> Sequence[Request]: ...
@@ -126,6 +134,14 @@ class Generation:
     _tickets: list[Ticket] = field(default_factory=list)
     _feed: Feed | None = None
     chooses: bool = field(default=False, init=False)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.served.fingerprint
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.served.loaded.tokenizer
 
     def usage(self, said: int, thought: int) -> dict[str, Any]:
         """See `Work`. Cached tokens are those of the prompts whose keys and values were found."""

@@ -17,7 +17,7 @@ EFFORTS: Mapping[str, int] = {"none": 0, "minimal": 0, "low": 512, "medium": 204
 AT = "@"  # between a model's name, which never has one, and a strategy
 
 
-def free_of(served: Served) -> Mapping[str, Verifier]:
+def free(served: Served | None = None) -> Mapping[str, Verifier]:
     """Verifiers that need nothing but the candidates; a server's question brings no check of its own."""
     return {name: verifier for name, verifier in free_verifiers().items() if name != "check"}
 
@@ -26,12 +26,15 @@ def free_of(served: Served) -> Mapping[str, Verifier]:
 class Offers:
     """`named`: MODEL@STRATEGY by the name that clients use. `efforts`: tokens that a model may think for each value of
     `reasoning_effort`. `verifiers`: those that go with a model, by name. `routes`: folders of `whet route` by the name
-    that clients use."""
+    that clients use. `heads`: folders of learned verifiers, each for the models of its weights.
+    `endpoints`: a file that names those that routes ask."""
 
     named: Mapping[str, str] = field(default_factory=dict)
     efforts: Mapping[str, int] = field(default_factory=lambda: EFFORTS)
-    verifiers: Callable[[Served], Mapping[str, Verifier]] = free_of
+    verifiers: Callable[[Served], Mapping[str, Verifier]] = free
     routes: Mapping[str, Path] = field(default_factory=dict)
+    heads: tuple[Path, ...] = ()
+    endpoints: Path | None = None
     created: int = field(default_factory=lambda: int(time.time()))
 
 

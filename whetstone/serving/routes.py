@@ -13,30 +13,38 @@ from whetstone.errors import UsageError
 from whetstone.evals.looks import identity
 from whetstone.models.hub import is_endpoint
 from whetstone.serving.errors import ApiError
+from whetstone.serving.far import Endpoints, Far
 from whetstone.serving.models import NAME, Models, Served, split_name
 
 
 @dataclass(frozen=True)
 class Route:
-    """`models`: for each option the model that it was learned with, as it is served; None for options that are never
-    asked."""
+    """`models`: for each option the model that it was learned with, as it is served, or the endpoint; None for options
+    that are never asked."""
 
     name: str
     policy: Policy
-    models: tuple[Served | None, ...]
+    models: tuple[Served | Far | None, ...]
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
     def options(self) -> list[str]:
         """The options as this server calls them, in the policy's order."""
         pairs = zip(self.models, self.policy.options, strict=True)
-        return [f"{served.name}@{option.strategy}" if served else option.name for served, option in pairs]
+        return [f"{model.name}@{option.strategy}" if model else option.name for model, option in pairs]
 
-    def model(self, place: int, models: Models) -> Served:
+    @property
+    def leaves(self) -> bool:
+        """Whether questions may leave this server."""
+        return any(isinstance(each, Far) for each in self.models)
+
+    def model(self, place: int, models: Models) -> Served | Far:
         """The model of an option that is asked. Raises ApiError where it is no longer served, or replaced by other
         weights."""
         learned = self.models[place]
         assert learned is not None, "only options that are used are asked"
+        if isinstance(learned, Far):
+            return learned
         served = models.get(learned.name)
         if served is not learned:
             message = f"the route {self.name} was learned with other weights of {learned.name} than are served now"
@@ -57,32 +65,36 @@ def named_routes(given: Iterable[str]) -> dict[str, Path]:
     return found
 
 
-def open_routes(given: Mapping[str, Path], models: Models, device: str = "cpu") -> dict[str, Route]:
-    """Read the policies and find their models among those that are served; those that are not are loaded.
+def open_routes(
+    given: Mapping[str, Path], models: Models, device: str = "cpu", endpoints: Path | None = None
+) -> dict[str, Route]:
+    """Read the policies and find their models among those that are served; those that are not are loaded, and endpoints
+    are those of a file.
 
-    Raises UsageError: no such policy, one that asks an endpoint, a model of other weights than it was learned with, a
-    name that is taken.
+    Raises UsageError: no such policy, an endpoint that is not in the file, a model of other weights than it was learned
+    with, a name that is taken.
     """
+    addresses = Endpoints(endpoints)
     known: dict[str, Served] = {}  # by weights
     routes: dict[str, Route] = {}
     for name, folder in given.items():
         if any(name == served.name for served in models.all):
             raise UsageError(f"a model and a route cannot both be called {name!r}")
         policy = Policy.load(folder)
+        asked: list[Served | Far | None] = [None] * len(policy.options)
         for place in policy.used():
-            _serve(name, policy.options[place], models, known, device)
-        used = set(policy.used())
-        served = [known[option.weights] if place in used else None for place, option in enumerate(policy.options)]
-        routes[name] = Route(name, policy, tuple(served))
+            option = policy.options[place]
+            if is_endpoint(option.weights.partition(" ")[0]):
+                asked[place] = addresses.get(name, option)
+            else:
+                _serve(name, option, models, known, device)
+                asked[place] = known[option.weights]
+        routes[name] = Route(name, policy, tuple(asked))
     return routes
 
 
 def _serve(route: str, option: Option, models: Models, known: dict[str, Served], device: str) -> None:
     """Make sure that the option's very weights are served."""
-    if is_endpoint(option.weights.partition(" ")[0]):
-        raise UsageError(
-            f"the route {route} asks the endpoint of {option.model}, which this server cannot: learn it anew"
-        )
     for served in models.all:
         if served not in known.values():
             known.setdefault(identity(Source(served.loaded.name)), served)

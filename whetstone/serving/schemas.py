@@ -7,6 +7,7 @@ is not supported here.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from whetstone.serving.errors import bad, from_validation
 
 INT64 = 2**63
+SELECT = re.compile(r"first|majority|(weighted|best)(:by=[a-z]{1,20})?")
 
 
 class Strict(BaseModel):
@@ -118,7 +120,7 @@ class Sampled(Strict):
     stop_token_ids: list[int] | None = None
     ignore_eos: bool | None = None
     return_token_ids: bool | None = None
-    select: Literal["first", "majority", "weighted", "best"] | None = None  # ours: of n answers, the one selected
+    select: str | None = None  # ours: of n answers, the one selected
     # taken and ignored
     user: Any = None
     store: Any = None
@@ -135,6 +137,13 @@ class Sampled(Strict):
         if stop is not None and not all(stop if isinstance(stop, list) else [stop]):
             raise ValueError("a stop string may not be empty")
         return stop
+
+    @field_validator("select")
+    @classmethod
+    def _known_selection(cls, select: str | None) -> str | None:
+        if select is not None and not SELECT.fullmatch(select):
+            raise ValueError("first, majority, weighted and best are known, the last two also as best:by=VERIFIER")
+        return select
 
     @property
     def stops(self) -> list[str]:

@@ -21,6 +21,7 @@ from whetstone.engine.service import Service
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.serving.app import build
 from whetstone.serving.guard import Keys, is_loopback
+from whetstone.serving.heads import with_heads
 from whetstone.serving.limits import Limits
 from whetstone.serving.models import MakeEngine, Models, plain_engine
 from whetstone.serving.offers import Offers
@@ -69,32 +70,18 @@ class Server:
     ) -> None:
         self.settings = settings or Settings()
         local = is_loopback(self.settings.host)
-        if rooms and (self.settings.keys or not local):
-            raise UsageError("what is served beside the models has no keys: serve it on 127.0.0.1, without keys")
-        if not local and not self.settings.keys:
-            raise UsageError(
-                f"others can reach {self.settings.host}: give --api-key-file, or serve on 127.0.0.1 (the default)"
-            )
+        _require_safe(self.settings, local, bool(rooms))
         self._socket = bind(self.settings.host, self.settings.port)
         address, port = self._socket.getsockname()[:2]
         self.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
         self._service = Service(self.settings.limits.queue)
         try:
             self._models = Models(self._service, make_engine)
-            for spec in models:
-                self._models.add(spec, device)
-            if not self._models.all:
-                raise UsageError("name a model to serve")
-            for name, folder in (adapters or {}).items():
-                self._models.add_adapter(name, folder)
-            offers = self.settings.offers
-            routes = open_routes(offers.routes, self._models, device)
-            check_offers(offers, self._models)
+            self.state = self._opened(models, adapters or {}, device)
         except BaseException:
             self._socket.close()
             self._service.close(0)
             raise
-        self.state = State(self._service, self._models, self.settings.limits, offers, routes)
         hosts = self.settings.allowed_hosts if local else None
         app = build(self.state, Keys(self.settings.keys), hosts, self.settings.allowed_origins, rooms)
         self._uvicorn = _Uvicorn(
@@ -112,6 +99,20 @@ class Server:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Future[bool] | None = None
+
+    def _opened(self, models: Iterable[str], adapters: Mapping[str, str], device: str) -> State:
+        """Everything loaded that is served, and checked."""
+        for spec in models:
+            self._models.add(spec, device)
+        if not self._models.all:
+            raise UsageError("name a model to serve")
+        for name, folder in adapters.items():
+            self._models.add_adapter(name, folder)
+        offers = self.settings.offers
+        routes = open_routes(offers.routes, self._models, device, offers.endpoints)
+        offers = with_heads(offers, self._models.all)
+        check_offers(offers, self._models)
+        return State(self._service, self._models, self.settings.limits, offers, routes)
 
     @property
     def models(self) -> list[str]:
@@ -155,6 +156,13 @@ class Server:
     def _cut(self) -> None:
         for engine in self._service.engines:
             engine.cancel_all("cancelled")
+
+
+def _require_safe(settings: Settings, local: bool, rooms: bool) -> None:
+    if rooms and (settings.keys or not local):
+        raise UsageError("what is served beside the models has no keys: serve it on 127.0.0.1, without keys")
+    if not local and not settings.keys:
+        raise UsageError(f"others can reach {settings.host}: give --api-key-file, or serve on 127.0.0.1 (the default)")
 
 
 class _Uvicorn(uvicorn.Server):

@@ -16,11 +16,10 @@ from typing import Any
 from whetstone.engine.backends import Backend
 from whetstone.engine.protocol import Request, SamplingParams
 from whetstone.engine.samples import Sample
-from whetstone.engine.selection import totals
-from whetstone.engine.strategies.run import Account
-from whetstone.engine.strategies.spending import Spent
-from whetstone.engine.strategies.strategy import Candidate, Choice, Draw, Drawn, Question, Score, Strategy
+from whetstone.engine.strategies.strategy import Candidate, Draw, Drawn, Question, Strategy
 from whetstone.errors import UsageError, WorkFailed
+from whetstone.models.tokenizer import Tokenizer
+from whetstone.serving.attempt import Attempt
 from whetstone.serving.bridge import Ended, Failed, Feed, Item, Token
 from whetstone.serving.drawing import Drawing, Ear
 from whetstone.serving.errors import ApiError, bad, shutting_down
@@ -48,28 +47,27 @@ class Asking:
     details: bool = False
 
 
-class Solving:
-    """The work of one request that a strategy answers. See `Work`."""
+class Solving(Attempt):
+    """The work of one request that a strategy answers with a model of this server. See `Work`."""
 
     chooses = True
 
     def __init__(self, served: Served, strategy: Strategy, asking: Asking) -> None:
-        self.served, self.strategy = served, strategy
+        super().__init__(strategy, asking.question, asking.backend, served.loaded.model.config)
+        self.served = served
         self.requests: Sequence[Request] = [asking.own]
-        self.prompt_tokens = self.cached_tokens = self.visible = 0
         self._asking = asking
-        self._account = Account(served.loaded.model.config)
-        self._choice: Choice | None = None
-        self._samples = 0
-        self._wish: Draw | Score | None = None
         self._first: list[Drawing] = []
         self._drawings: list[Drawing] = []
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def spent(self) -> Spent:
-        """What it has cost so far."""
-        return self._account.spent
+    def fingerprint(self) -> str:
+        return self.served.fingerprint
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.served.loaded.tokenizer
 
     def start(self, state: State) -> Feed:
         """See `Work`."""
@@ -83,32 +81,14 @@ class Solving:
         self._task = asyncio.ensure_future(into(feed, state, items()))
         return feed
 
-    def begin(self, state: State) -> None:
-        """Queue the first draw. Raises ApiError as `Generation.start` does; 400 where the strategy cannot do it."""
-        try:
-            self._steps = self.strategy.solve(self._asking.question, self._asking.backend)
-            self._wish = self._go_on(None)
-            self._first = self._submit(state, self._wish) if isinstance(self._wish, Draw) else []
-        except UsageError as failure:
-            raise bad(str(failure), "model", "strategy_refused") from None
-        except ApiError:
-            self.cancel()
-            raise
+    def admit(self, state: State, wish: Draw) -> None:
+        self._first = self._submit(state, wish)
 
-    async def choose(self, state: State) -> Choice:
-        """From the first draw to the answer. Raises ApiError, and what verifiers raise."""
-        while (wish := self._wish) is not None:
-            if isinstance(wish, Score):
-                result: object = await self._score(state, wish)
-            else:
-                result = await self._drawn(self._first or await self._queued(state, wish))
-                self._first = []
-            self._wish = self._go_on(result)
-        assert self._choice is not None
-        return self._choice
+    async def drawn(self, state: State, wish: Draw) -> Drawn:
+        first, self._first = self._first, []
+        return await self._drawn(first or await self._queued(state, wish))
 
     def cancel(self) -> None:
-        """Nobody wants the rest, if there is any."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
         for drawing in self._drawings:
@@ -125,44 +105,21 @@ class Solving:
         """{whetstone: {strategy, samples, rounds, agreement, confidence, verifier_tokens}}."""
         return {"whetstone": self.told()}
 
-    def told(self) -> dict[str, Any]:
-        """How the answer came about; agreement is the share of candidates that say the same as the answer."""
-        choice = self._choice
-        assert choice is not None
-        votes = totals([each.answer for each in choice.of])
-        agreement = votes.get(choice.answer, 0.0) / len(choice.of) if choice.answer is not None and choice.of else None
-        return {
-            "strategy": self.strategy.name,
-            "samples": self.spent.completions,
-            "rounds": self.spent.rounds,
-            "agreement": agreement,
-            "confidence": choice.confidence,
-            "verifier_tokens": self.spent.verifier_tokens,
-        }
-
     def content(self) -> Ended:
-        """The answer as one text without its thinking section, for whoever need not know which model wrote it."""
         choice, own = self._choice, self._own()
         assert choice is not None
         text = self._asking.content(choice.text if own is None else "".join(token.text for token in self._tokens(own)))
         self.visible = min(len(self.served.loaded.tokenizer.encode(text)), self.spent.written_tokens)
         return Ended(0, text, "stop" if own is None else own.completion.finish, self.served.engine.weight_version)
 
-    def _go_on(self, result: object) -> Draw | Score | None:
-        """The strategy's next wish; None when it has chosen. Raises ApiError."""
-        try:
-            wish: Draw | Score = self._steps.send(result)
-        except StopIteration as end:
-            self._choice = end.value
-            return None
-        except UsageError as failure:
-            raise bad(str(failure), "model", "strategy_refused") from None
-        return wish
-
     def _submit(self, state: State, wish: Draw) -> list[Drawing]:
         """Queue what is wanted, in pieces that are as large as a client's own requests may be. Raises ApiError."""
         params = self._merged(wish.params)
-        self._check(state, wish, params)
+        self.check(state.limits, wish)
+        own = self.requests[0].prompt_ids
+        if params.constraint is not None and any(request.prompt_ids != own for request in wish.requests):
+            name = self.strategy.name
+            raise bad(f"{name} goes on with texts, which a response_format does not allow", "response_format")
         most, drawings = state.limits.choices, [Drawing.of(request) for request in wish.requests]
         self._drawings += drawings
         with admitted(state, self.served):
@@ -204,18 +161,6 @@ class Solving:
             top_logprobs=max(params.top_logprobs, asked.top_logprobs),
         )
 
-    def _check(self, state: State, wish: Draw, params: SamplingParams) -> None:
-        limits, name = state.limits, self.strategy.name
-        if self._samples + sum(len(request.seeds) for request in wish.requests) > limits.samples:
-            message = f"{name} draws more than the {limits.samples} samples that this server gives to an answer"
-            raise bad(message, "model", "too_many_samples")
-        if self.spent.written_tokens > limits.hidden_tokens:
-            message = f"{name} wrote more than the {limits.hidden_tokens} tokens that this server gives to an answer"
-            raise bad(message, "model", "too_many_tokens")
-        own = self.requests[0].prompt_ids
-        if params.constraint is not None and any(request.prompt_ids != own for request in wish.requests):
-            raise bad(f"{name} goes on with texts, which a response_format does not allow", "response_format")
-
     async def _drawn(self, drawings: Sequence[Drawing]) -> Drawn:
         began = time.perf_counter()
         await asyncio.gather(*(drawing.future for drawing in drawings))
@@ -234,13 +179,7 @@ class Solving:
             job = drawing.tickets[0].job
             self.cached_tokens += 0 if job is None else job.cached_tokens or 0
             self._drawings.remove(drawing)
-        return [drawing.candidates(self._asking.question) for drawing in drawings]
-
-    async def _score(self, state: State, wish: Score) -> list[float]:
-        began = time.perf_counter()
-        scores = await state.in_engine(lambda: wish.verifier.score(wish.candidates))
-        self._account.scored(scores.tokens, scores.flops, time.perf_counter() - began)
-        return list(scores.values)
+        return [drawing.candidates(self._question) for drawing in drawings]
 
     def _items(self) -> list[Item]:
         """The answer as the feed carries it: token by token where it is one of the samples, else as a text."""

@@ -25,6 +25,8 @@ def serve(
     adapters: Mapping[str, str] | None = None,
     strategies: Mapping[str, str] | None = None,
     routes: Mapping[str, str | Path] | None = None,
+    endpoints: str | Path | None = None,
+    verifiers: Iterable[str | Path] = (),
     host: str = "127.0.0.1",
     port: int = 8000,
     api_keys: Iterable[str] = (),
@@ -42,6 +44,8 @@ def serve(
         models: as `whet serve` takes them; NAME=MODEL chooses a name.
         adapters: name -> folder of a LoRA adapter.
         routes: name -> folder of `whet route`.
+        endpoints: a TOML file that names the endpoints that routes ask, as `whet route` takes it.
+        verifiers: folders of learned verifiers, as `whet scale --verifier new` makes them: `MODEL@best-8:by=head`.
         strategies: name -> MODEL@STRATEGY, as in {"careful": "smollm2-135m@consistency-8"}.
         port: 0 takes a free one.
         weights: how the engine keeps them; "bf16" and "int8" are quicker on a CPU and a little off.
@@ -57,7 +61,12 @@ def serve(
     from whetstone.serving.offers import Offers
     from whetstone.serving.server import Background, Server, Settings
 
-    offers = Offers(dict(strategies or {}), routes={name: Path(folder) for name, folder in (routes or {}).items()})
+    offers = Offers(
+        dict(strategies or {}),
+        routes={name: Path(folder) for name, folder in (routes or {}).items()},
+        heads=tuple(map(Path, verifiers)),
+        endpoints=None if endpoints is None else Path(endpoints),
+    )
     settings = Settings(host, port, tuple(api_keys), offers=offers)
     make_engine = engine_maker(weights, draft=draft_source(draft, draft_weights, device))
     return Background(Server(models, adapters, settings, device, make_engine))

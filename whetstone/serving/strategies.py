@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from whetstone.engine.backends import Backend
 from whetstone.engine.protocol import Request, SamplingParams
-from whetstone.engine.selection import Selection
+from whetstone.engine.selection import known_selection
 from whetstone.engine.strategies.names import METHODS, Tools, strategy_of
 from whetstone.engine.strategies.parallel import Parallel
 from whetstone.engine.strategies.strategy import Question, Strategy
@@ -91,10 +91,12 @@ def _selecting(request: Sampled, tools: Tools) -> Strategy | None:
     """`n` answers, of which `select` says which one is sent."""
     if request.select is None:
         return None
-    how: Selection = request.select
-    verifier = tools.verifier("certainty", f"select {how}") if how in ("weighted", "best") else None
+    name, _, by = request.select.partition(":by=")
+    how = known_selection(name)
+    verifier = tools.verifier(by or "certainty", f"select {how}") if how in ("weighted", "best") else None
     temperature = 1.0 if request.temperature is None else request.temperature
-    return Parallel(f"select-{how}-{request.n or 1}", request.n or 1, how, temperature, verifier)
+    full = f"select-{how}-{request.n or 1}{f':by={by}' if by else ''}"
+    return Parallel(full, request.n or 1, how, temperature, verifier)
 
 
 def _thinking(state: State, served: Served, request: Sampled, tools: Tools) -> Strategy | None:

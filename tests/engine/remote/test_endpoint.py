@@ -18,7 +18,8 @@ import pytest
 from tests.engine.remote.loopback import NAME, Asked, Reply, Trouble, error, in_turn, loopback
 from whetstone.engine.protocol import Completion, Request, SamplingParams
 from whetstone.engine.remote import delivery, pace
-from whetstone.engine.remote.endpoint import GIVE_UP_AFTER, Endpoint, is_loopback
+from whetstone.engine.remote.calling import GIVE_UP_AFTER
+from whetstone.engine.remote.endpoint import Endpoint, is_loopback
 from whetstone.engine.remote.settings import EndpointSettings
 from whetstone.errors import UsageError
 

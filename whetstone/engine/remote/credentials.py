@@ -51,8 +51,36 @@ class ApiKey:
         """`text` without the key, should a server have repeated it, in capitals or not (host names have none)."""
         return self._pattern.sub(HIDDEN, text) if len(self._value) >= LENGTH_OF_A_SECRET else text
 
+    def begun(self, text: str) -> int:
+        """How many characters at the end of `text` may be the beginning of the key."""
+        key, tail = self._value.casefold(), text.casefold()
+        if len(key) < LENGTH_OF_A_SECRET or len(tail) != len(text):
+            return 0
+        return next((size for size in range(min(len(key) - 1, len(tail)), 0, -1) if tail.endswith(key[:size])), 0)
+
     def __repr__(self) -> str:
         return f"ApiKey({HIDDEN})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an API key is not written anywhere")
+
+
+class Veil:
+    """Hides a key in text that comes in pieces, wherever they are cut: what may be the key's beginning waits."""
+
+    def __init__(self, key: ApiKey | None) -> None:
+        self._key, self._held = key, ""
+
+    def feed(self, text: str) -> str:
+        """What is safe to show by now."""
+        if self._key is None:
+            return text
+        text = self._key.hide(self._held + text)
+        shown = len(text) - self._key.begun(text)
+        self._held = text[shown:]
+        return text[:shown]
+
+    def finish(self) -> str:
+        """No more text comes: the rest, which is not the key."""
+        rest, self._held = self._held, ""
+        return rest

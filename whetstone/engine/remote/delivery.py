@@ -14,6 +14,7 @@ import httpx
 
 from whetstone.engine.remote import wire
 from whetstone.engine.remote.credentials import VARIABLE, ApiKey
+from whetstone.engine.remote.events import Heard, Stream
 from whetstone.engine.remote.pace import Pace, backoff, retry_after
 from whetstone.engine.remote.settings import EndpointSettings
 from whetstone.engine.remote.usage import Usage
@@ -60,11 +61,18 @@ class Delivery:
         self._chance = random.Random()
 
     async def send(
-        self, http: httpx.AsyncClient, path: str, compose: Callable[[], dict[str, Any]], tokens: float, deadline: float
+        self,
+        http: httpx.AsyncClient,
+        path: str,
+        compose: Callable[[], dict[str, Any]],
+        tokens: float,
+        deadline: float,
+        heard: Heard | None = None,
     ) -> dict[str, Any]:
         """The JSON of a response to `compose()`, which is asked anew for each attempt.
 
-        `tokens`: estimate of what it takes, prompt and answer. `deadline`: reading of time.monotonic. Raises
+        `tokens`: estimate of what it takes, prompt and answer. `deadline`: reading of time.monotonic. `heard`: is told
+        the text of a response that comes as a stream; once it was told some, nothing is asked again. Raises
         Undelivered.
         """
         failures = 0
@@ -74,9 +82,13 @@ class Delivery:
             self.requests.spend(time.monotonic())
             self.usage.requests += 1
             content = compose()
+            stream = None if heard is None else Stream(heard, self.key)
             try:
-                response = await self._attempt(http, path, content, deadline)
+                response = await self._attempt(http, path, content, deadline, stream)
             except _Again as failure:
+                if stream is not None and stream.began:
+                    finish: Literal["timeout", "error"] = "timeout" if failure.timeout else "error"
+                    raise Undelivered(finish, f"{failure}, in the middle of the answer") from None
                 if failures == self.settings.retries:
                     times = f" ({failures + 1} attempts)" if failures else ""
                     raise Undelivered("timeout" if failure.timeout else "error", f"{failure}{times}") from None
@@ -116,13 +128,13 @@ class Delivery:
         await asyncio.sleep(wait)
 
     async def _attempt(
-        self, http: httpx.AsyncClient, path: str, content: dict[str, Any], deadline: float
+        self, http: httpx.AsyncClient, path: str, content: dict[str, Any], deadline: float, stream: Stream | None
     ) -> dict[str, Any] | None:
         """One exchange; None: ask again, in the dialect that was just learnt."""
         seconds = min(self.settings.timeout, deadline - time.monotonic())
         try:
             async with asyncio.timeout(seconds):
-                status, headers, payload = await self._exchange(http, path, content)
+                status, headers, said = await self._exchange(http, path, content, stream)
         except TimeoutError:
             raise _Again(f"no answer within {seconds:.3g} s", timeout=True) from None
         except UNREACHABLE as failure:
@@ -134,20 +146,29 @@ class Delivery:
         except (httpx.HTTPError, httpx.InvalidURL) as failure:
             raise _Again(f"the connection broke ({self._told(failure)})") from None
         if 200 <= status < 300:
-            return _answer(self._read(payload))
-        self._refusal(status, headers, self._read(payload), content)
+            return _answer(said)
+        self._refusal(status, headers, said, content)
         return None
 
     async def _exchange(
-        self, http: httpx.AsyncClient, path: str, content: dict[str, Any]
-    ) -> tuple[int, httpx.Headers, bytes]:
+        self, http: httpx.AsyncClient, path: str, content: dict[str, Any], stream: Stream | None
+    ) -> tuple[int, httpx.Headers, object]:
+        """Status, headers, and the JSON of the body; None where it is none. Events go to the stream as they come."""
         async with http.stream("POST", f"{self.address}/{path}", json=content) as response:
-            payload = bytearray()
+            events = stream if response.headers.get("content-type", "").startswith("text/event-stream") else None
+            payload, size = bytearray(), 0
             async for chunk in response.aiter_bytes():
-                payload += chunk
-                if len(payload) > LARGEST_RESPONSE:
+                size += len(chunk)
+                if size > LARGEST_RESPONSE:
                     raise Undelivered("error", f"a response of more than {LARGEST_RESPONSE >> 20} MiB")
-            return response.status_code, response.headers, bytes(payload)
+                if events is None:
+                    payload += chunk
+                else:
+                    _fed(events, chunk)
+            said = self._read(bytes(payload)) if events is None else _ended(events)
+            if events is None and stream is not None and 200 <= response.status_code < 300:
+                stream.whole(said)
+            return response.status_code, response.headers, said
 
     def _refusal(self, status: int, headers: httpx.Headers, said: object, content: Mapping[str, Any]) -> None:
         """Raise what a status other than 2xx means; return where the request only has to be put in other words."""
@@ -204,6 +225,20 @@ def _each_string(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
         return {change(name): _each_string(each, change) for name, each in value.items()}
     return value
+
+
+def _fed(stream: Stream, chunk: bytes) -> None:
+    try:
+        stream.feed(chunk)
+    except wire.Malformed as failure:
+        raise _Again(f"it sent {failure}") from None
+
+
+def _ended(stream: Stream) -> object:
+    try:
+        return stream.response()
+    except wire.Malformed as failure:
+        raise _Again(f"it sent {failure}") from None
 
 
 def _answer(response: object) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from whetstone.errors import UsageError
 # Servers know signed 64-bit seeds at most, and to some a negative one means "by chance".
 SEED_MASK = 2**63 - 1
 # What a server may refuse without the answer losing its meaning, and so is left out when it does.
-DISPENSABLE = ("logprobs", "seed", "return_token_ids", "stop_token_ids", "n")
+DISPENSABLE = ("logprobs", "seed", "return_token_ids", "stop_token_ids", "n", "stream_options", "stream")
 # Fields of SamplingParams that are sent under their own names where they are not at these values.
 NEUTRAL: Mapping[str, object] = {
     "top_p": 1.0,
@@ -116,6 +116,14 @@ def body(
     content |= _further(params)
     left_out = dialect.left_out | set(settings.omit)
     return {name: value for name, value in (content | settings.extra).items() if name not in left_out}
+
+
+def streamed(content: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """The same request for an answer that comes in pieces, with its count of tokens behind them."""
+    more = {"stream": True, "stream_options": {"include_usage": True}}
+    left_out = dialect.left_out | ({"stream_options"} if "stream" in dialect.left_out else set())
+    kept = {name: value for name, value in content.items() if name not in ("logprobs", "return_token_ids")}
+    return kept | {name: value for name, value in more.items() if name not in left_out}
 
 
 def _further(params: SamplingParams) -> dict[str, Any]:

@@ -163,6 +163,13 @@ def ended_itself(candidate: Candidate, loaded: Loaded) -> bool:
     return bool(ids) and ids[-1] in loaded.tokenizer.stop_ids
 
 
+def made_for(folder: Path) -> tuple[str, str]:
+    """(name, identity) of the weights that the head in a folder was made for. Raises UsageError for a folder that holds
+    none."""
+    about = _about(folder)
+    return str(about.get("model")), str(about.get("weights"))
+
+
 def _about(folder: Path) -> dict[str, Any]:
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
