@@ -236,8 +236,6 @@ class Listening:
             self.progress.message(f"the search for evidence: {gatherer.problem}")
         if self.settings.anew:
             forget_unused(self.store)
-        for document in {number for each in gathered.documents.values() for number in each}:
-            vectors.index_document(self.store, self.search.embedder, document)
         return gathered
 
     def _remember(self, number: int) -> None:
