@@ -292,7 +292,16 @@ def test_a_key_goes_to_the_endpoint_in_its_header_and_nowhere_else(
 
 
 @pytest.mark.parametrize(
-    "address", ["searx", "ftp://x/y", "http://", "http://[::1", "http://me:secret@x.example/search", "https://{query}/"]
+    "address",
+    [
+        "searx",
+        "ftp://x/y",
+        "http://",
+        "http://[::1",
+        "http://xn--/",
+        "http://me:secret@x.example/search",
+        "https://{query}/",
+    ],
 )
 def test_addresses_that_are_none_are_told_before_anything(address: str, whet: Listener) -> None:
     ran = whet.listen("--evidence-search", address)
@@ -324,6 +333,7 @@ EVIL = {
     "/nothing": Page(b"<html><body></body></html>", headers={"content-type": "text/html"}),
     "/encoding": Page(b"\xff\xfe\xff" + bytes(range(256)) * 20, headers={"content-type": "text/html; charset=utf-8"}),
     "/latin": Page("<html><p>Größe — 3 €</p>".encode("cp1252"), headers={"content-type": "text/html; charset=utf-8"}),
+    "/nowhere": Page(status=302, headers={"location": "http://xn--/"}),
     "/absent": Page(status=404),
     "/error": Page(status=500),
 }

@@ -152,7 +152,7 @@ async def _asked(
                 write(chunk)
             media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
             return str(url), media_type
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):
         raise WorkFailed(f"{shown} sends on to something that is no address") from None
     except httpx.TimeoutException:
         raise WorkFailed(f"{shown} did not answer in time") from None
@@ -181,9 +181,10 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 def _checked(address: str) -> httpx.URL:
     try:
         url = httpx.URL(address)
-    except httpx.InvalidURL as error:
+        host = url.host  # decoded, which a made-up one may not stand
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise UsageError(f"not an address: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host:
         raise UsageError(f"only http:// and https:// are fetched, not {_shown(address)}")
     return url
 
@@ -193,7 +194,7 @@ def _shown(address: str) -> str:
     try:
         url = httpx.URL(address)
         return str(url.copy_with(username=None, password=None, query=None, fragment=None))[:200]
-    except (httpx.InvalidURL, TypeError):
+    except (httpx.InvalidURL, UnicodeError, TypeError):
         return repr(address[:100])
 
 
