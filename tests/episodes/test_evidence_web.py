@@ -156,7 +156,8 @@ def test_a_search_that_does_not_work_costs_nothing_else_and_is_asked_again(
         ran = whet.listen("--evidence-search", f"{address}/search")
         assert ran.code == 0 and "429: it takes no more questions" in ran.err, ran.err
         assert len(engine.queries) == 2, "a server that wants to be left alone is"
-        assert json.loads(ran.out)["claims"] == {"not enough evidence": 3}
+        told = json.loads(ran.out)
+        assert told["claims"] == {"not enough evidence": 3} and "not available" in told["searched"][0]
         assert "The search was not available" in whet.html and "3 claims could not be searched for" in whet.html
         engine.answer = lambda query: listed(pages, PAGES)
         assert whet.stances("--evidence-search", f"{address}/search")["stream"] == "supported"

@@ -92,6 +92,7 @@ class Made:
             "claims": claims,
             "counts": asdict(self.content.counts),
             "notes": list(self.content.notes),
+            "searched": list(self.content.searched),
             "refused": list(self.refused),
         }
 
