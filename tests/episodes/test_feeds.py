@@ -259,7 +259,7 @@ def test_limits_of_fetching() -> None:
             fetching.fetch(f"{address}/away")
     with pytest.raises(WorkFailed, match="cannot be fetched"):
         fetching.fetch(address)
-    for wrong in ("file:///etc/passwd", "http://", "ftp://x/y", "http://[::1", "http://xn--zz/x"):
+    for wrong in ("file:///etc/passwd", "http://", "ftp://x/y", "http://[::1", "http://xn--zz/x", "http://xn--/"):
         with pytest.raises(UsageError):
             fetching.fetch(wrong)
 

@@ -22,10 +22,10 @@ def test_copies_are_known_however_short() -> None:
     assert not OWN.has(article) and OWN.quoted(article)
 
 
-@given(
-    st.lists(st.sampled_from(["the", "tide", "turns", "twice", "a", "day", "and", "boats"]), max_size=40),
-    st.integers(0, 20),
-)
+WORDS = st.sampled_from(["the", "tide", "turns", "twice", "a", "day", "and", "boats"])
+
+
+@given(st.lists(WORDS, max_size=40), st.integers(0, 20))
 def test_the_share_is_the_share_of_runs(words: list[str], cut: int) -> None:
     said = tokens(SAID)
     found = (*words, *said[cut:])

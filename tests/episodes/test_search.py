@@ -158,6 +158,14 @@ def test_evidence_is_found_by_words_and_meaning(search: Search) -> None:
     found = search.evidence("Do roses need water at noon?")
     assert [each.title for each in found] == ["Roses"] and found[0].source == "Roses.txt"
     assert [each.title for each in search.evidence("steel of 1740")][:1] == ["Steel"]
+    text = "Steel of the web came in 1740."
+    web = evidence.add(search.store, "Web", text, "https://a.example", "", "2026-03-01")
+    assert search.index() == 0, "pages that a search found are looked at by their words"
+    assert [each.title for each in search.evidence("steel of 1740")] == ["Steel"]
+    assert [each.retrieved for each in search.evidence("steel of 1740", documents=[web])] == ["2026-03-01"]
+    assert search.evidence("steel of 1740", documents=[]) == []
+    evidence.add(search.store, "Mine now", text)
+    assert search.index() == 1 and "Mine now" in {each.title for each in search.evidence("steel of 1740")}
 
 
 def test_fusion_by_hand() -> None:

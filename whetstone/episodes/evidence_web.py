@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from whetstone.episodes import web_page
 from whetstone.episodes.fetching import fetch, is_private
 from whetstone.episodes.formats.decoding import decoded
+from whetstone.episodes.normal import tokens
 from whetstone.episodes.own_words import OwnWords
 from whetstone.episodes.page.clock import day
 from whetstone.episodes.store import Episode, Store, evidence, stages
@@ -112,13 +113,17 @@ class Gatherer:
         """The number of the page's document, or why there is none."""
         if result.address not in self._read:
             try:
-                self._read[result.address] = self._kept(result, today)
+                page = self._fetched(result)
             except (UsageError, WorkFailed) as failure:
                 self._read[result.address] = str(failure)
+            else:
+                self._read[result.address] = evidence.add(
+                    self.store, page.title, page.text, page.address, page.published, retrieved=today
+                )
         return self._read[result.address]
 
-    def _kept(self, result: Result, today: str) -> int:
-        """Raises UsageError or WorkFailed for a page that is no evidence."""
+    def _fetched(self, result: Result) -> web_page.WebPage:
+        """The page with the address that it came from. Raises UsageError or WorkFailed for one that is no evidence."""
         found = fetch(result.address, may_be_private=self._inside, largest=LARGEST, seconds=SECONDS)
         if found.media_type not in _TEXTS:
             raise UsageError(f"no text but {found.media_type[:60]}")
@@ -127,10 +132,12 @@ class Gatherer:
         text, _ = decoded(found.content, "the page", LARGEST)
         page = web_page.read(text, "the page") if web_page.is_page(text) else web_page.WebPage(text)
         words = page.text[:LONGEST]
+        if not tokens(words):
+            raise UsageError("it holds no words")
         if self.own.share(words) >= ABOUT_IT:
             raise UsageError("it has the episode's own words")
         title = page.title or result.title or Path(urlsplit(found.address).path).name
-        return evidence.add(self.store, title, words, found.address, page.published, retrieved=today)
+        return web_page.WebPage(words, title, found.address, page.published)
 
     def _own_places(self) -> set[str]:
         """Where the episode's publisher is: the same people's word elsewhere is no evidence."""

@@ -152,7 +152,7 @@ async def _asked(
                 write(chunk)
             media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
             return str(url), media_type
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):
         raise WorkFailed(f"{shown} sends on to something that is no address") from None
     except httpx.TimeoutException:
         raise WorkFailed(f"{shown} did not answer in time") from None
@@ -194,7 +194,7 @@ def _shown(address: str) -> str:
     try:
         url = httpx.URL(address)
         return str(url.copy_with(username=None, password=None, query=None, fragment=None))[:200]
-    except (httpx.InvalidURL, TypeError):
+    except (httpx.InvalidURL, UnicodeError, TypeError):
         return repr(address[:100])
 
 

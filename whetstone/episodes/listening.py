@@ -92,6 +92,7 @@ class Made:
             "claims": claims,
             "counts": asdict(self.content.counts),
             "notes": list(self.content.notes),
+            "searched": list(self.content.searched),
             "refused": list(self.refused),
         }
 
@@ -236,8 +237,6 @@ class Listening:
             self.progress.message(f"the search for evidence: {gatherer.problem}")
         if self.settings.anew:
             forget_unused(self.store)
-        for document in {number for each in gathered.documents.values() for number in each}:
-            vectors.index_document(self.store, self.search.embedder, document)
         return gathered
 
     def _remember(self, number: int) -> None:

@@ -255,22 +255,23 @@ class Search:
     # -- evidence -------------------------------------------------------------------------------------------------
 
     def evidence(self, text: str, limit: int = 8, documents: Sequence[int] | None = None) -> list[Found]:
-        """The passages that have most to do with a text, the best first: of the documents with these numbers; None: of
-        those that the user added."""
+        """The passages that have most to do with a text, the best first: of the documents with these numbers, by their
+        words; None: of those that the user added, by meaning too."""
         query = queries.parsed(text)
-        if documents is None:
-            documents = [row[0] for row in self.store.rows("SELECT id FROM documents WHERE retrieved = ''")]
-        if not query.terms or not documents:
+        if not query.terms:
             return []
-        numbers = ",".join(str(int(each)) for each in documents)
+        numbers = ",".join(str(int(each)) for each in documents or ())
+        inside = "d.retrieved = ''" if documents is None else f"d.id IN ({numbers})"
         rows = self.store.rows(
-            f"""SELECT rowid FROM evidence WHERE evidence MATCH ?
-            AND rowid IN (SELECT id FROM passages WHERE document IN ({numbers})) ORDER BY rank LIMIT ?""",
+            f"""SELECT rowid FROM evidence WHERE evidence MATCH ? AND rowid IN (SELECT p.id FROM passages p
+            JOIN documents d ON d.id = p.document WHERE {inside}) ORDER BY rank LIMIT ?""",
             (query.any(), EACH),
         )
-        nearest = self._evidence.nearest(self.embedder.embed([query.text])[0], EACH, documents)
-        nearest = [near for near in nearest if near.cosine >= self.embedder.least]
-        scored = fused([("words", [row[0] for row in rows]), ("meaning", [near.first for near in nearest])])
+        lists = [("words", [row[0] for row in rows])]
+        if documents is None:
+            nearest = self._evidence.nearest(self.embedder.embed([query.text])[0], EACH)
+            lists.append(("meaning", [near.first for near in nearest if near.cosine >= self.embedder.least]))
+        scored = fused(lists)
         best = sorted(scored, key=lambda id: (-scored[id].score, id))[:limit]
         found = self.store.rows(
             f"""SELECT p.id, p.document, d.title, d.source, d.published, p.text, d.retrieved FROM passages p

@@ -28,15 +28,15 @@ def turned_round(text: str, sentences: Sequence[str]) -> str:
     stems = set(content(line))
     said = [set(content(tokens(sentence))) for sentence in sentences]
     same = [bool(stems) and len(stems & there) / len(stems) >= _SAME_MATTER for there in said]
-    denied = [_denied(tokens(sentence)) for sentence in sentences]
-    denied_here, denies = _denied(line), any(map(negates, line))
+    turned = [denied(tokens(sentence)) for sentence in sentences]
+    denied_here, denies = denied(line), any(map(negates, line))
     for word in sorted(stems):
         places = [index for index, there in enumerate(said) if word in there]
         if not any(same[index] for index in places):
             continue
-        if not denies and all(word in denied[index] for index in places):
+        if not denies and all(word in turned[index] for index in places):
             return word
-        if word in denied_here and not any(word in denied[index] for index in places):
+        if word in denied_here and not any(word in turned[index] for index in places):
             matter = [tokens(sentences[index]) for index in places]
             silent = not any(negates(token) for sentence in matter for token in sentence)
             if silent or (len(denied_here) == 1 and _affirmed(word, matter)):
@@ -83,8 +83,8 @@ def _beside(sentences: Iterable[str]) -> dict[Fraction, set[str]]:
     return found
 
 
-def _denied(line: Sequence[str]) -> set[str]:
-    """The stems that negations in a line govern: of each, the first word of content after it."""
+def denied(line: Sequence[str]) -> set[str]:
+    """The stems that negations in a line (tokens) govern: of each, the first word of content after it."""
     found = set()
     for index, token in enumerate(line):
         if negates(token):

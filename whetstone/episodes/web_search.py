@@ -99,9 +99,10 @@ class SearchEndpoint:
             raise UsageError(f"a search endpoint is an http:// or https:// address, not {address[:100]!r}")
         try:
             url = httpx.URL(address.replace(HOLE, "x"))
-        except httpx.InvalidURL as failure:
+            host = url.host  # decoded, which a made-up one may not stand
+        except (httpx.InvalidURL, UnicodeError) as failure:
             raise UsageError(f"the search endpoint is no address: {failure}") from None
-        if not url.host:
+        if not host:
             raise UsageError("the search endpoint's address names no host")
         if url.userinfo:
             raise UsageError(f"a password does not belong into an address: put the key into a file or ${VARIABLE}")
@@ -109,7 +110,7 @@ class SearchEndpoint:
             raise UsageError(f"a key is not sent in the clear: {url.host} needs https:// (or no key, see ${VARIABLE})")
         if HOLE in address and HOLE in address.partition("://")[2].partition("/")[0]:
             raise UsageError(f"{HOLE} belongs behind the host's name")
-        self.address, self.host, self._key = address, url.host, key
+        self.address, self.host, self._key = address, host, key
         self.name = url.netloc.decode()
 
     def address_for(self, query: str) -> str:

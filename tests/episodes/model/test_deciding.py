@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import re
+
 import pytest
 
+from tests.episodes.conversation import conversation
 from whetstone.episodes.content import Stance
 from whetstone.episodes.model.claims import alone, checkable
 from whetstone.episodes.model.deciding import ground, objection
@@ -62,6 +66,19 @@ LIES = [
         "",
     ),
     (SUPPORTED, "Wick sold 300 boats to Norway in 1890.", "In 1890 Wick bought 300 boats from Norway.", ""),
+    # another word in the same place
+    (SUPPORTED, "Wick exported herring to Norway in 1890.", "Wick exported timber to Norway in 1890.", ""),
+    (SUPPORTED, "The wooden ferry was moved to Wick.", "The wooden crane was moved to Wick.", ""),
+    (SUPPORTED, "The A9 ends in Thurso.", "The A99 ends in Thurso.", ""),
+    (
+        SUPPORTED,
+        "Sydney is the capital of Australia.",
+        "Canberra is the capital of Australia, Sydney its largest city.",
+        "",
+    ),
+    # the other way round
+    (SUPPORTED, "Wick beat Thurso by 3 goals.", "Thurso beat Wick by 3 goals.", ""),
+    (SUPPORTED, "Wick has been larger than Thurso since 1890.", "Thurso has been larger than Wick since 1890.", ""),
     # a contradiction that is none
     (CONTRADICTED, WEIGHS, WEIGHS, ""),
     (CONTRADICTED, WEIGHS, "Meygen says of itself that the turbine weighs 210 tonnes.", "turbine weighs 210 tonnes"),
@@ -96,7 +113,17 @@ TRUTHS = [
     (SUPPORTED, "Ada Lovelace was born in 1815.", "Lovelace was born in London in 1815. Ada was her name."),
     (SUPPORTED, "Wick harbour does not freeze in January.", "In January the harbour of Wick does not freeze."),
     (SUPPORTED, "Wick harbour opened in May 1911.", "In May 1911 the harbour of Wick opened."),
+    (SUPPORTED, "Wick beat Thurso by 3 goals.", "In 1954, by 3 goals, Wick beat Thurso."),
+    (SUPPORTED, "Python was made by Guido van Rossum in 1991.", "Guido van Rossum made Python in 1991."),
+    (
+        SUPPORTED,
+        "Insulin was discovered in Toronto in 1921.",
+        "In 1921 Banting and Best discovered insulin in Toronto.",
+    ),
     (CONTRADICTED, WEIGHS, "The Meygen turbine weighs 85 tonnes."),
+    (CONTRADICTED, "Wick beat Thurso by 3 goals.", "Thurso beat Wick by 3 goals."),
+    (CONTRADICTED, "Sydney is the capital of Australia.", "Canberra is the capital of Australia, not Sydney."),
+    (CONTRADICTED, "Canberra is not the capital of Australia.", "Canberra is the capital of Australia."),
     (CONTRADICTED, STREAM, "In Skerra Sound the stream runs at 2.1 metres per second."),
     (CONTRADICTED, STREAM, "The stream in Skerra Sound never runs at 3.6 metres per second."),
     (CONTRADICTED, STREAM, f"It is a myth that {STREAM}"),
@@ -112,6 +139,13 @@ def test_a_passage_carries_what_it_says(stance: Stance, claim: str, passage: str
     found = ground(f"Something else stands first. {passage} And something after that.", "A page", passage)
     assert found is not None and objection(stance, claim, found) == ""
     assert passage in found.text
+
+
+def test_a_sentence_that_points_is_about_what_stands_beside_it() -> None:
+    passage = "The Meygen turbine was built in Nigg. It weighs 210 tonnes in all. The old bridge is lighter."
+    found = ground(passage, "A page", "It weighs 210 tonnes")
+    assert found is not None and objection(SUPPORTED, WEIGHS, found) == ""
+    assert objection(SUPPORTED, "The Corran ferry weighs 210 tonnes.", found)
 
 
 def test_words_that_stand_nowhere_have_no_ground() -> None:
@@ -175,3 +209,73 @@ def test_who_said_so_is_no_part_of_a_claim() -> None:
     assert alone("Adeyemi claims the stream runs at 3.6 m/s.", "Tomas Adeyemi") == "the stream runs at 3.6 m/s."
     for kept in ("Ines Calder says that the stream runs.", "The report says that the stream runs.", "Adeyemi said so."):
         assert alone(kept, "Tomas Adeyemi") == kept
+
+
+# -- claims made from what a passage says ------------------------------------------------------------------------------
+
+THINGS = ["turbine", "bridge", "lighthouse", "ferry", "crane"]
+KINDS = ["old", "new", "northern", "wooden"]
+PLACES = ["Wick", "Thurso", "Skerra Sound", "Nigg"]
+FORMS = [
+    "The {kind} {thing} in {place} weighs {number} tonnes.",
+    "In {place} the {kind} {thing} cost {number} pounds.",
+    "The {kind} {thing} was moved to {place} in {year}.",
+    "Since {year} the {kind} {thing} in {place} has used {number} litres of oil.",
+]
+Said = dict[str, str]
+
+
+def _changed(said: Said, form: str, kind: str, draw: random.Random) -> str | None:
+    """What is said, made false in one way; None where that cannot be done to it."""
+    if kind in ("number", "year"):
+        value = str(int(said[kind]) + draw.choice([-7, 1, 30]))
+        return form.format(**{**said, kind: value}) if f"{{{kind}}}" in form else None
+    if kind in ("kind", "thing", "place"):
+        others = {"kind": KINDS, "thing": THINGS, "place": PLACES}[kind]
+        return form.format(**{**said, kind: draw.choice([each for each in others if each != said[kind]])})
+    text = form.format(**said)
+    if kind == "unit":
+        pairs = [("tonnes", "kilograms"), ("pounds", "dollars"), ("litres", "gallons")]
+        return next((text.replace(one, other) for one, other in pairs if one in text), None)
+    verbs = {"weighs": "does not weigh", "cost": "did not cost", "was": "was never", "has": "has not"}
+    return next(text.replace(f" {one} ", f" {other} ", 1) for one, other in verbs.items() if f" {one} " in text)
+
+
+def test_no_false_claim_is_supported_by_what_is_said_and_true_ones_are() -> None:
+    draw = random.Random(7)
+    wrong, right, false, true = [], 0, 0, 0
+    for _ in range(150):
+        form, other = draw.choice(FORMS), draw.choice(FORMS)
+        facts = [
+            {"kind": kind, "thing": draw.choice(THINGS), "place": place, "number": str(draw.randint(20, 900)),
+             "year": str(draw.randint(1850, 2020))}
+            for kind, place in zip(draw.sample(KINDS, 2), draw.sample(PLACES, 2), strict=True)
+        ]  # fmt: skip
+        said = form.format(**facts[0])
+        passage = f"{other.format(**facts[1])} {said} Nobody wrote more about it."
+        found = ground(passage, "A page", said)
+        assert found is not None
+        true, right = true + 1, right + (objection(SUPPORTED, said, found) == "")
+        for kind in ("number", "year", "kind", "thing", "place", "unit", "negation"):
+            claim = _changed(facts[0], form, kind, draw)
+            if claim is not None:
+                false += 1
+                wrong += [(kind, claim, passage)] if not objection(SUPPORTED, claim, found) else []
+        # the judge points at the sentence beside it
+        beside = ground(passage, "A page", other.format(**facts[1]))
+        assert beside is not None
+        wrong += [("beside", said, passage)] if not objection(SUPPORTED, said, beside) else []
+    assert false > 700 and wrong == []
+    assert right == true
+
+
+def test_every_sentence_of_a_conversation_supports_itself_and_no_change_of_it() -> None:
+    sentences = [text for text in map(conversation().segment_text, range(len(conversation().segments)))]
+    for text in filter(checkable, sentences):
+        found = ground(f"Then it was spring. {text} Then it was summer.", "A page", text)
+        assert found is not None and objection(SUPPORTED, text, found) == ""
+        for one in (" is ", " are ", " was ", " has "):
+            if one in text:
+                assert objection(SUPPORTED, text.replace(one, f"{one}not ", 1), found), text
+        for number in re.findall(r"\d[\d,.]*\d|\d", text):
+            assert objection(SUPPORTED, text.replace(number, number + "7", 1), found), text

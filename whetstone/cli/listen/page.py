@@ -188,5 +188,5 @@ def _show(facts: dict[str, Any]) -> None:
     )
     if facts["claims"]:
         print("  claims: " + ", ".join(f"{name} {count}" for name, count in facts["claims"].items()))
-    for note in facts["notes"]:
+    for note in (*facts["notes"], *facts["searched"]):
         print(printable(f"  {note}"))

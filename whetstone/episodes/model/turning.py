@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from whetstone.episodes.normal import tokens
 
@@ -16,6 +17,7 @@ _HEDGED = re.compile(
     r"den(?:y|ied|ies)|alleg\w*|fiction\w*|imagin\w*|suppos\w*|believed|claim(?:s|ed)?|propos\w*|plan(?:s|ned)?|"
     r"expect\w*|forecast\w*|projected|projections?|aims?|hopes?|would|could|might|may|if|fail(?:s|ed)?|until|formerly"
 )
+_POINTS = re.compile("(?:that|this|it)(?:'s)?|these|those|they|such|both|but|however|actually|many|some|people")
 _PAIRS = """
     rise rises rose risen rising grow grows grew grown increase increases increased increasing climbed
     / fall falls fell fallen falling shrink shrinks shrank shrunk decrease decreases decreased declined dropped
@@ -33,12 +35,13 @@ _OPPOSITES = [
 ]
 
 
-def doubt(claim: str, text: str, around: str) -> str:
-    """A word by which a text, or what stands around it, does not say what it repeats, and that the claim does not have;
-    "" for none. The month of May is no doubt."""
+def doubt(claim: str, text: str, beside: Sequence[str]) -> str:
+    """A word by which a text, or a sentence beside it that points at it, does not say what it repeats, and that the
+    claim does not have; "" for none. The month of May is no doubt."""
     own = set(tokens(claim))
     here = [token for word in text.split() if word.strip(".,;:") != "May" for token in tokens(word)]
-    words = [each for each in tokens(around) if _REFUTED.fullmatch(each)]
+    pointing = [found for found in map(tokens, beside) if _POINTS.fullmatch("".join(found[:1]))]
+    words = [each for found in (tokens(text), *pointing) for each in found if _REFUTED.fullmatch(each)]
     words += [each for each in here if _HEDGED.fullmatch(each)]
     return next((each for each in words if each not in own), "")
 

@@ -79,17 +79,19 @@ def index_document(store: Database, embedder: Embedder, document: int) -> bool:
 
 
 def missing(store: Database, embedder: Embedder) -> tuple[list[int], list[int]]:
-    """The episodes and the documents that have no vectors of this model yet."""
+    """The episodes and the documents that have no vectors of this model yet. Pages that a search found get none: they
+    are many, and each is looked at for one claim only."""
 
-    def without(table: str, column: str, kind: str) -> list[int]:
+    def without(table: str, column: str, kind: str, condition: str = "1") -> list[int]:
         rows = store.rows(
-            f"""SELECT {column} FROM {table} WHERE {column} NOT IN
+            f"""SELECT {column} FROM {table} WHERE {condition} AND {column} NOT IN
                 (SELECT owner FROM vectors WHERE model = ? AND kind = ?) ORDER BY {column}""",
             (embedder.name, kind),
         )
         return [row[0] for row in rows]
 
-    return without("transcripts", "episode", "episode"), without("documents", "id", "document")
+    episodes = without("transcripts", "episode", "episode")
+    return episodes, without("documents", "id", "document", "retrieved = ''")
 
 
 def _keep(
