@@ -17,10 +17,10 @@ from tests.episodes.server import Page, serving
 from whetstone.cli import main
 from whetstone.episodes.formats import write
 from whetstone.episodes.gate import Gate
+from whetstone.episodes.gate.recheck import recheck
 from whetstone.episodes.heard import HearingSettings
 from whetstone.episodes.listening import Made, Settings
 from whetstone.episodes.page.folder import LIST
-from whetstone.episodes.recheck import recheck
 from whetstone.episodes.several import Outcome, Wanted, listen
 from whetstone.episodes.store import Store, stages
 from whetstone.errors import UsageError, WorkFailed

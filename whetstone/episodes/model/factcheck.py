@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from whetstone.episodes.content import Claim, Evidence, Line, Quote, Stance
-from whetstone.episodes.faithful import check_lines
+from whetstone.episodes.gate.faithful import check_lines
 from whetstone.episodes.model.judging import stances
 from whetstone.episodes.model.writer import Writer
 from whetstone.episodes.normal import tokens

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from whetstone.episodes.content import Chapter
+from whetstone.episodes.extract.ranking import Vectors
 from whetstone.episodes.lexicon import carries, stem
 from whetstone.episodes.names import Names, capital
 from whetstone.episodes.normal import tokens
-from whetstone.episodes.ranking import Vectors
 from whetstone.episodes.transcript import Transcript
 
 # about one chapter in so many words (six minutes of talk), and none shorter than that
