@@ -10,8 +10,8 @@ from tests.episodes.attacks import Truth, dresses, letters, lies, wrong_lines
 from tests.episodes.conversation import GUEST, HOST, conversation
 from tests.episodes.test_faithful import GOOD
 from whetstone.episodes.content import Line
-from whetstone.episodes.faithful import check_lines
 from whetstone.episodes.gate import Accepted, Gate
+from whetstone.episodes.gate.faithful import check_lines
 from whetstone.episodes.transcript import Origin, Timing, Transcript
 
 TALK = conversation()

@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 
 from tests.episodes.conversation import GUEST, HOST, conversation, interview, transcript_of
-from whetstone.episodes.chapters import chapters_of
 from whetstone.episodes.content import About, Chapter, Content, Quote
 from whetstone.episodes.extract import content_without_model
-from whetstone.episodes.faithful import check_lines
+from whetstone.episodes.extract.chapters import chapters_of
+from whetstone.episodes.extract.questions import LONGEST_ANSWER, answered, host, questions
+from whetstone.episodes.extract.ranking import stems, vectors
+from whetstone.episodes.extract.sponsors import housekeeping, sponsored
+from whetstone.episodes.extract.titles import titles_of
 from whetstone.episodes.gate import Accepted, Gate
+from whetstone.episodes.gate.faithful import check_lines
 from whetstone.episodes.names import Names
-from whetstone.episodes.questions import LONGEST_ANSWER, answered, host, questions
-from whetstone.episodes.ranking import stems, vectors
-from whetstone.episodes.sponsors import housekeeping, sponsored
-from whetstone.episodes.titles import titles_of
 from whetstone.episodes.transcript import Origin, Timing, Transcript
 
 ABOUT = About("The water comes back", show="The Slow Engine")

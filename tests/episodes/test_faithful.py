@@ -7,9 +7,9 @@ import pytest
 
 from tests.episodes.conversation import conversation
 from whetstone.episodes.content import Line
-from whetstone.episodes.faithful import Fault, check_lines, support
 from whetstone.episodes.gate import Gate
-from whetstone.episodes.quantities import date_words, quantities
+from whetstone.episodes.gate.faithful import Fault, check_lines, support
+from whetstone.episodes.gate.quantities import date_words, quantities
 
 TALK = conversation()
 GATE = Gate(TALK)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.episodes.conversation import interview
 from whetstone.episodes.gate import Gate
-from whetstone.episodes.recheck import recheck
+from whetstone.episodes.gate.recheck import recheck
 from whetstone.episodes.store import Store
 
 WHET = [sys.executable, "-c", "from whetstone.cli import main; main()"]

@@ -20,12 +20,12 @@ from tests.episodes.hearing.speech import speak, write
 from tests.pages import browser
 from whetstone.episodes.content import Badge
 from whetstone.episodes.gate import Gate
+from whetstone.episodes.gate.recheck import recheck
 from whetstone.episodes.heard import HearingSettings
 from whetstone.episodes.hearing.recognise import Heard
 from whetstone.episodes.hearing.sound import RATE, Piece, pieces
 from whetstone.episodes.hearing.weights import available
 from whetstone.episodes.listening import Made, Settings
-from whetstone.episodes.recheck import recheck
 from whetstone.episodes.several import Wanted, listen
 from whetstone.episodes.store import Store
 from whetstone.episodes.transcript import Origin, Timing, Word

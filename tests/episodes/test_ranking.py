@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whetstone.episodes.ranking import DAMPING, centrality, choose, vectors
+from whetstone.episodes.extract.ranking import DAMPING, centrality, choose, vectors
 
 STEMS = st.lists(
     st.lists(st.sampled_from(["tide", "sand", "seal", "wind", "grid", "cost", "home"]), max_size=8), max_size=14

@@ -9,7 +9,7 @@ from tests.episodes.conversation import GUEST, HOST, conversation
 from tests.episodes.mutations import mutated
 from whetstone.episodes.content import Quote
 from whetstone.episodes.gate import Accepted, Gate
-from whetstone.episodes.recheck import recheck
+from whetstone.episodes.gate.recheck import recheck
 from whetstone.errors import WorkFailed
 
 GATE = Gate(conversation())

@@ -12,10 +12,10 @@ from tests.episodes.conversation import conversation, transcript_of
 from tests.episodes.written import ABOUT, content, segment
 from whetstone.episodes.content import About
 from whetstone.episodes.gate import Gate
+from whetstone.episodes.gate.recheck import recheck
 from whetstone.episodes.library import library_app
 from whetstone.episodes.library.shelf import Reply, UnknownEpisode, Wanted
 from whetstone.episodes.library.stored import StoredShelf, keep, kept_content, open_shelf
-from whetstone.episodes.recheck import recheck
 from whetstone.episodes.search import Search
 from whetstone.episodes.store import Store
 from whetstone.errors import UsageError

@@ -20,6 +20,7 @@ from whetstone.episodes.evidence_found import EvidenceFinder
 from whetstone.episodes.evidence_web import Gathered, Gatherer, forget_unused
 from whetstone.episodes.extract import content_without_model
 from whetstone.episodes.gate import Gate
+from whetstone.episodes.gate.recheck import recheck
 from whetstone.episodes.heard import Hearing, HearingSettings
 from whetstone.episodes.library.stored import keep
 from whetstone.episodes.model.claims import to_check
@@ -31,7 +32,6 @@ from whetstone.episodes.page import write_page
 from whetstone.episodes.page.clock import clock
 from whetstone.episodes.page.exports import renamed
 from whetstone.episodes.page.folder import require_place
-from whetstone.episodes.recheck import recheck
 from whetstone.episodes.search import Search
 from whetstone.episodes.sounds import sound_here, sound_of
 from whetstone.episodes.store import Episode, Store, stages, vectors

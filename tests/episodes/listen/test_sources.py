@@ -13,7 +13,7 @@ from tests.episodes.listen.running import TIDE, VTT, facts, kept_transcript
 from tests.episodes.server import Page, serving
 from whetstone.episodes.formats import write
 from whetstone.episodes.gate import Gate
-from whetstone.episodes.recheck import recheck
+from whetstone.episodes.gate.recheck import recheck
 from whetstone.episodes.store import Store
 
 FEED = """<rss version="2.0" xmlns:podcast="https://podcastindex.org/namespace/1.0">

@@ -15,8 +15,8 @@ from tests.tiny import tiny_folder
 from whetstone.engine.backends import Source
 from whetstone.episodes import kept
 from whetstone.episodes.content import About, Claim, Quote, Stance
-from whetstone.episodes.faithful import check_lines
 from whetstone.episodes.gate import Accepted, Gate
+from whetstone.episodes.gate.faithful import check_lines
 from whetstone.episodes.model.claims import checkable
 from whetstone.episodes.model.factcheck import Passage, check_claims
 from whetstone.episodes.model.judging import standing

@@ -15,17 +15,17 @@ from difflib import SequenceMatcher
 from itertools import combinations
 
 from whetstone.episodes.content import Stance
-from whetstone.episodes.faithful import contradicting_number, missing_date, missing_name, support
 from whetstone.episodes.gate import Accepted, Gate
+from whetstone.episodes.gate.faithful import contradicting_number, missing_date, missing_name, support
+from whetstone.episodes.gate.quantities import Quantity, is_number, is_unit, placed
+from whetstone.episodes.gate.turned import denied
 from whetstone.episodes.lexicon import carries, negates, stem
 from whetstone.episodes.model.judging import SHORTEST_EVIDENCE
 from whetstone.episodes.model.turning import doubt, opposite
 from whetstone.episodes.names import bare, capital, common
 from whetstone.episodes.normal import tokens
-from whetstone.episodes.quantities import Quantity, is_number, is_unit, placed
 from whetstone.episodes.segments import segmented
 from whetstone.episodes.transcript import Origin, Timing, Transcript, Word
-from whetstone.episodes.turned import denied
 
 MATTER = 0.5  # share of a claim's words of content that the sentences and their neighbours must have
 MOST_EXCHANGED = 2  # words of content in a row that take the place of others; more is another way to say it

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from whetstone.episodes.content import Line
-from whetstone.episodes.faithful import check_lines
 from whetstone.episodes.gate import Gate
+from whetstone.episodes.gate.faithful import check_lines
 from whetstone.episodes.model.judging import supported
 from whetstone.episodes.model.shapes import REWRITE, REWRITE_ROOM, REWRITE_TASK, chat
 from whetstone.episodes.model.windows import line as numbered

@@ -15,8 +15,8 @@ from typing import Any
 
 from whetstone.episodes.content import About, Answered, Chapter, Content, Counts, Line, Quote
 from whetstone.episodes.extract import content_without_model
-from whetstone.episodes.faithful import check_lines
 from whetstone.episodes.gate import Accepted, Gate
+from whetstone.episodes.gate.faithful import check_lines
 from whetstone.episodes.model.items import AnswerProposal, ClaimProposal, Items, QuoteProposal
 from whetstone.episodes.model.lines import Examiner
 from whetstone.episodes.model.merging import prose, reduced

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from whetstone.episodes.content import Quote
+from whetstone.episodes.extract.questions import opening
 from whetstone.episodes.gate import Accepted, Gate
 from whetstone.episodes.lexicon import HESITATION, POINTING, content
 from whetstone.episodes.normal import tokens, without_closing
-from whetstone.episodes.questions import opening
 from whetstone.episodes.transcript import Transcript
 
 FEWEST_WORDS, MOST_WORDS = 8, 60

@@ -15,16 +15,16 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from whetstone.episodes.chapters import chapters_of
 from whetstone.episodes.content import About, Answered, Chapter, Content, Counts, Line
-from whetstone.episodes.faithful import check_lines
+from whetstone.episodes.extract.chapters import chapters_of
+from whetstone.episodes.extract.passages import Passage, passages
+from whetstone.episodes.extract.questions import answered, host, questions
+from whetstone.episodes.extract.ranking import Vectors, centrality, choose, stems, vectors
+from whetstone.episodes.extract.sponsors import housekeeping, sponsored
 from whetstone.episodes.gate import Accepted, Gate
+from whetstone.episodes.gate.faithful import check_lines
 from whetstone.episodes.lexicon import content
 from whetstone.episodes.normal import tokens
-from whetstone.episodes.passages import Passage, passages
-from whetstone.episodes.questions import answered, host, questions
-from whetstone.episodes.ranking import Vectors, centrality, choose, stems, vectors
-from whetstone.episodes.sponsors import housekeeping, sponsored
 from whetstone.episodes.transcript import Transcript
 
 PARAGRAPH_LINES = 6

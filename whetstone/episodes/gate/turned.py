@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import combinations
 
+from whetstone.episodes.gate.quantities import is_number, is_unit, quantities
 from whetstone.episodes.lexicon import OPPOSITES, carries, content, negates, stem
 from whetstone.episodes.normal import tokens
-from whetstone.episodes.quantities import is_number, is_unit, quantities
 
 # a line is held against a sentence for negation where at least this share of its words of content is there
 _SAME_MATTER = 0.5

@@ -14,12 +14,12 @@ from enum import StrEnum
 from itertools import pairwise
 
 from whetstone.episodes.content import Badge, Quote
+from whetstone.episodes.gate.nearest import Nearest, nearest
+from whetstone.episodes.gate.quantities import is_number
+from whetstone.episodes.gate.quoted import FEWEST_QUOTED, Run, credited, quoted_runs
 from whetstone.episodes.lexicon import negates, stem
 from whetstone.episodes.names import Names
-from whetstone.episodes.nearest import Nearest, nearest
 from whetstone.episodes.normal import normal, tokens
-from whetstone.episodes.quantities import is_number
-from whetstone.episodes.quoted import FEWEST_QUOTED, Run, credited, quoted_runs
 from whetstone.episodes.segments import borders
 from whetstone.episodes.transcript import Origin, Transcript
 

@@ -13,12 +13,12 @@ from enum import StrEnum
 
 from whetstone.episodes.content import Line
 from whetstone.episodes.gate import Gate
+from whetstone.episodes.gate.quantities import Quantity, date_words, one_unit, quantities, single, units
+from whetstone.episodes.gate.turned import exchanged, opposed, turned_round
 from whetstone.episodes.lexicon import carries, content, stem
 from whetstone.episodes.names import bare, capital, common, starts
 from whetstone.episodes.normal import tokens
-from whetstone.episodes.quantities import Quantity, date_words, one_unit, quantities, single, units
 from whetstone.episodes.transcript import Transcript
-from whetstone.episodes.turned import exchanged, opposed, turned_round
 
 # the share of a line's words of content that the cited segments must have, in any inflection
 FLOOR = 0.25

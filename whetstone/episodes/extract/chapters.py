@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from whetstone.episodes.content import Chapter
+from whetstone.episodes.extract.ranking import Vectors
+from whetstone.episodes.extract.titles import titles_of
 from whetstone.episodes.names import Names
-from whetstone.episodes.ranking import Vectors
-from whetstone.episodes.titles import titles_of
 from whetstone.episodes.transcript import Transcript
 
 # about one chapter in so many words (five minutes of talk), and none shorter than that

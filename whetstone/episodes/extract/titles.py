@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from whetstone.episodes.extract.questions import asks_openly, question_text
 from whetstone.episodes.lexicon import BEFORE_NOUNS, BEFORE_OTHERS, HESITATION, VAGUE, carries, stem
 from whetstone.episodes.names import Names, capital
 from whetstone.episodes.normal import tokens
-from whetstone.episodes.questions import asks_openly, question_text
 from whetstone.episodes.transcript import Transcript
 
 _LONGEST = 3  # words of a phrase
