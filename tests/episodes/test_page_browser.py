@@ -212,6 +212,16 @@ def test_narrow_and_wide_light_and_dark(running: Any, folder: Path) -> None:
         narrow(running, folder / "index.html", width, scheme)
 
 
+@pytest.mark.parametrize("width", [320, 360, 700, 1280])
+def test_a_link_to_a_sentence_leads_to_where_nothing_covers_it(running: Any, folder: Path, width: int) -> None:
+    page = running.new_page(viewport={"width": width, "height": 600}, reduced_motion="reduce")
+    page.goto(f"{(folder / 'index.html').as_uri()}#s60")
+    page.wait_for_timeout(100)
+    bar, sentence = page.locator(".bar").bounding_box(), page.locator("#s60").bounding_box()
+    assert sentence["y"] >= bar["y"] + bar["height"] and bar["y"] >= -1
+    page.close()
+
+
 def test_long_words_and_other_scripts_fit(running: Any, tmp_path: Path) -> None:
     turns = [
         ("W" * 120, "x" * 400 + " and some more words here."),

@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.episodes.conversation import conversation, transcript_of
+from tests.episodes.conversations import said
 from tests.episodes.written import ABOUT, content, segment
 from whetstone.episodes.content import About
 from whetstone.episodes.gate import Gate
@@ -126,6 +127,14 @@ def test_a_page_of_the_web_is_taken_in_and_found_by_its_address(shelf: StoredShe
             shelf.take(text, "A talk", address)
     with pytest.raises(UsageError):
         shelf.take(" ", "A talk", "https://example.org/other")
+
+
+def test_an_answer_says_more_of_the_question_than_one_word_twice(path: Path) -> None:
+    with Store(path) as store:
+        number = store.add_episode(store.add_show("Jobs"), About("Work", guid="w"))
+        store.set_transcript(number, said(("Ann", "Always open to new interest and new companies."), ("Bob", "Right.")))
+    lines = open_shelf(path).ask("What does the new turbine weigh?", Wanted()).lines
+    assert "The new turbine drives its generator directly" in lines[0][0]
 
 
 def test_search_and_questions_lead_to_what_was_said(shelf: StoredShelf) -> None:

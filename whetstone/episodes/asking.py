@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from whetstone.episodes import query as queries
-from whetstone.episodes.normal import without_closing
+from whetstone.episodes.lexicon import content
+from whetstone.episodes.normal import tokens, without_closing
 from whetstone.episodes.search import EACH, SEGMENT_ROWS, Filters, Hit, Search, fused
 from whetstone.episodes.store import schema, vectors
 from whetstone.episodes.store.library import Store
+
+_FLOOR = 0.25  # of an answer's score that it keeps though it shares no word with the question: it may mean the same
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,11 @@ def ask(search: Search, question: str, filters: Filters | None = None, limit: in
         return []
     by_words = search.words(query.any(), asked, EACH)
     by_meaning = search.meaning(query, asked, EACH, by_words)
+    hits = search.hits(query, fused([("words", by_words), ("meaning", by_meaning)]), 4 * limit)
+    found = [(hit.score * (_FLOOR + _covered(question, hit, answer)), answer) for hit in hits
+             for answer in [_answer(search.store, hit)]]  # fmt: skip
     answers: list[Answer] = []
-    for hit in search.hits(query, fused([("words", by_words), ("meaning", by_meaning)]), 4 * limit):
-        answer = _answer(search.store, hit)
+    for _, answer in sorted(found, key=lambda each: -each[0]):
         overlaps = any(
             answer.episode == other.episode and answer.first < other.end and other.first < answer.end
             for other in answers
@@ -49,6 +54,14 @@ def ask(search: Search, question: str, filters: Filters | None = None, limit: in
         if len(answers) == limit:
             break
     return answers
+
+
+def _covered(question: str, hit: Hit, answer: Answer) -> float:
+    """The share of the question's words of content that the answer, or the sentence that was found, says. One word
+    said twice in a short sentence ranks high in the index and answers nothing."""
+    asked = set(content(tokens(question)))
+    said = set(content(tokens(f"{hit.snippet} {answer.text}")))
+    return len(asked & said) / len(asked) if asked else 1.0
 
 
 def _answer(store: Store, hit: Hit) -> Answer:
