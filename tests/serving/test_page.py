@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.serving.live import tiny_server
+from tests.serving.live import byte_folder, tiny_server
+from whetstone.engine.backends import Source
+from whetstone.engine.routing.policy import Cascade, Option, Policy
+from whetstone.evals.looks import identity
+from whetstone.serving.offers import Offers
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
 BROWSER = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
@@ -188,3 +192,26 @@ def test_a_server_with_a_key_asks_for_it(browser: Any, tmp_path: Path) -> None:
         sync_api.expect(opened.locator("#model option")).to_have_count(1)
         assert ask(opened, "12?").locator(".text").inner_text()
         context.close()
+
+
+@pytest.mark.parametrize("name", ["short", "turns", "auto"])
+def test_strategies_and_routes_answer_in_their_own_way(browser: Any, tmp_path: Path, name: str) -> None:
+    """They take no temperature of the page's, and their answer need not be one sample with probabilities."""
+    byte_folder(tmp_path / "tiny")
+    own = identity(Source(str(tmp_path / "tiny")))
+    (tmp_path / "auto").mkdir()
+    options = tuple(Option(str(tmp_path / "tiny"), each, own) for each in ("consistency-3", "greedy"))
+    Policy(options, Cascade((0, 1), (1.1,))).save(tmp_path / "auto")
+    named = {"short": "tiny@greedy", "turns": "tiny@consistency-3"}
+    offers = Offers(named, routes={"auto": tmp_path / "auto"})
+    with tiny_server(tmp_path, offers=offers) as running:
+        opened = browser.new_page()
+        opened.goto(f"{running.url}/")
+        sync_api.expect(opened.locator("#model option")).to_have_count(4)
+        opened.locator("#model").select_option(name)
+        answer = ask(opened, "12?", tokens=6)
+        assert opened.locator("#notice").inner_text() == ""
+        assert answer.locator(".text").inner_text()
+        figures = answer.locator(".figures").inner_text()
+        assert "a second" not in figures and ("hidden" in figures) == (name != "short")
+        opened.close()

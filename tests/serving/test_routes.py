@@ -143,6 +143,7 @@ def test_routes_are_listed(ask: openai.OpenAI) -> None:
     [
         ({"n": 2}, "one answer"),
         ({"select": "best"}, "one answer"),
+        ({"model": "always@greedy"}, "always says by itself how it answers"),
         ({"logprobs": True}, "log-probabilities"),
         ({"temperature": 0.5}, "leave out temperature"),
         ({"logit_bias": {"3": 1}}, "leave out logit_bias"),

@@ -96,6 +96,7 @@ TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "
     [
         ({"model": "tiny@vote-3"}, 400, "unknown strategy"),
         ({"model": "tiny@"}, 400, "unknown strategy"),
+        ({"model": "careful@greedy"}, 400, "careful says by itself how it answers: leave out @greedy"),
         ({"model": "other@greedy"}, 404, "'other' does not exist"),
         ({"model": "tiny@best-3:by=oracle"}, 400, "there is no such verifier"),
         ({"model": "tiny@prompts-3"}, 400, "one wording"),

@@ -40,6 +40,8 @@ def resolve(state: State, request: Sampled) -> tuple[Served, Strategy | None]:
     """The model, and the strategy that answers with it; None: it answers by itself. Raises ApiError: 404 for a model
     that is not served, 400 for a strategy that is unknown or does not go with the rest of the request."""
     model, at, spec = state.offers.named.get(request.model, request.model).partition(AT)
+    if at and (model in state.offers.named or model in state.routes):
+        raise bad(f"{model} says by itself how it answers: leave out {AT}{spec}", "model", "invalid_strategy")
     served = state.models.get(model)
     tools = Tools(state.offers.verifiers(served), samples=state.limits.samples)
     try:

@@ -23,11 +23,11 @@ function headers(key) {
   return { "content-type": "application/json", ...(key && { authorization: `Bearer ${key}` }) };
 }
 
-/** Names of all models and adapters. */
+/** All models, adapters, strategies and routes. */
 export async function models(key) {
   const response = await fetch("/v1/models", { headers: headers(key) });
   if (!response.ok) await refuse(response);
-  return (await response.json()).data.map((model) => model.id);
+  return (await response.json()).data;
 }
 
 /** Yields the chunks of a streamed chat completion; `signal` stops it, and the server with it. */

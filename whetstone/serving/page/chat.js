@@ -16,9 +16,12 @@ function notice(text, bad = false) {
 
 function settings() {
   const body = { model: $("model").value, max_tokens: Number($("max_tokens").value) || 512 };
-  for (const name of RANGES) body[name] = Number($(name).value);
+  // a strategy or route samples in a way of its own, and its answer need not be one sample
+  if (!$("model").selectedOptions[0]?.dataset.own) {
+    for (const name of RANGES) body[name] = Number($(name).value);
+    if ($("logprobs").checked) Object.assign(body, { logprobs: true, top_logprobs: 5 });
+  }
   if ($("seed").value !== "") body.seed = Number($("seed").value);
-  if ($("logprobs").checked) Object.assign(body, { logprobs: true, top_logprobs: 5 });
   const system = $("system").value.trim();
   body.messages = [...(system ? [{ role: "system", content: system }] : []), ...turns.map((turn) => turn.message)];
   return body;
@@ -39,9 +42,13 @@ function recall() {
 
 async function loadModels() {
   try {
-    const names = await models($("key").value);
+    const offered = await models($("key").value);
     const wanted = $("model").value || localStorage.getItem("whetstone.model");
-    $("model").replaceChildren(...names.map((name) => new Option(name, name, false, name === wanted)));
+    $("model").replaceChildren(...offered.map(({ id, strategy, route }) => {
+      const option = new Option(id, id, false, id === wanted);
+      option.dataset.own = strategy || route ? "yes" : "";
+      return option;
+    }));
     notice("");
   } catch (error) {
     explain(error);
@@ -80,11 +87,12 @@ async function answer() {
   busy(true);
   show(turn).element.classList.add("working");
   const began = performance.now();
-  let first = 0, usage = null, finish = "";
+  let first = 0, usage = null, chosen = null, finish = "";
   try {
     for await (const chunk of chat(body, $("key").value, running.signal)) {
       const choice = chunk.choices[0];
       usage = chunk.usage ?? usage;
+      chosen = chunk.whetstone ?? chosen;
       if (!choice) continue;
       if (choice.delta?.content || choice.delta?.reasoning_content || choice.delta?.tool_calls) first ||= performance.now();
       turn.add(choice);
@@ -98,16 +106,20 @@ async function answer() {
   }
   running = null;
   busy(false);
-  turn.end(figures(usage, first, began, finish));
+  turn.end(figures(usage, chosen, first, began, finish));
   turn.parts.again.hidden = false;
   turn.parts.again.addEventListener("click", () => again(turn));
   if (finish === "failed" && !turn.content && !turn.reasoning) drop(turn);
   $("prompt").focus();
 }
 
-function figures(usage, first, began, finish) {
+function figures(usage, chosen, first, began, finish) {
   const said = finish === "stop" ? [] : [finish === "length" ? "cut at the longest answer" : finish];
-  if (usage && first) {
+  if (usage && chosen) { // it came in one go, when it was chosen
+    const hidden = usage.completion_tokens_details.reasoning_tokens;
+    said.push(`${usage.completion_tokens} tokens${hidden ? `, ${hidden} of them hidden` : ""}`);
+    said.push(`after ${(((first || performance.now()) - began) / 1000).toFixed(2)} s`);
+  } else if (usage && first) {
     const seconds = (performance.now() - first) / 1000;
     const rate = usage.completion_tokens > 1 ? `, ${((usage.completion_tokens - 1) / seconds).toFixed(0)} a second` : "";
     said.push(`${usage.completion_tokens} tokens${rate}`, `first after ${((first - began) / 1000).toFixed(2)} s`);
