@@ -1,8 +1,8 @@
 """Whatever happens to an engine, in whatever order, each token is the one that its own past alone decides.
 
-A state machine drives one engine with small caches, a draft model and a lookup: requests come, are cancelled, and see the
-weights of either model change, steps interrupted, blocks held by somebody else. The oracle has no cache, no batch and
-no schedule: for each token one pass over the whole text so far with the weights of that moment, and the sampler.
+An engine with small caches, a draft model and a lookup: requests come and are cancelled, weights of either model
+change, steps are interrupted, blocks are held by somebody else. The oracle has no cache, no batch and no schedule: for
+each token one pass over the whole text so far with the weights of that moment, and the sampler.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from whetstone.engine.sampling import Row, choose, uniforms
 from whetstone.engine.speculate import Lookup, Proposer
 from whetstone.engine.step import BLOCK, Runner, Step
 from whetstone.engine.stepper import Stepper
-from whetstone.models.decoder import Decoder
 
 WEIGHTS = [tiny_model(seed=seed) for seed in (11, 12)]
 ORACLE_BLOCKS = 16
@@ -181,7 +180,7 @@ class Machine:
         self.draft = Draft(self.drafting, max_rows, draft_bytes, chunk=chunk + 1, guesses=guesses)
         proposers: list[Proposer] = [self.draft, Lookup()]
         proposers = chance.choice([[], proposers, proposers, proposers[:1], proposers[:1], proposers[1:]])
-        self.engine = Engine(self.model, max_rows, chance.randint(3, 14) * size, proposers=proposers, chunk=chunk)
+        self.engine = Engine(self.model, max_rows, chance.randint(3, 10) * size, proposers=proposers, chunk=chunk)
         self.asked: list[Asked] = []
         self.held: list[int] = []
 
@@ -208,12 +207,12 @@ class Machine:
             self.require_accounts()
 
     def ask(self) -> None:
-        """A few openings that blocks can share, then something of its own; up to the last token that there is room for."""
+        """A few openings that blocks can share, then something of its own; up to the last token of room."""
         chance = self.chance
         opening = chance.choice([0, 5, BLOCK - 1, BLOCK, 2 * BLOCK, 2 * BLOCK + 3, 200])
         own = [chance.randrange(84) for _ in range(chance.randint(1, 9))]
         prompt = (*(20 + place % 60 for place in range(opening)), *own)[: self.engine.capacity - 1]
-        seeds = [chance.choice([0, 1, chance.randrange(2**64)]) for _ in range(chance.choice([1, 1, 2, 3, 6]))]
+        seeds = [chance.choice([0, 1, chance.randrange(2**64)]) for _ in range(chance.choice([1, 1, 2, 5, 16]))]
         params = parameters(chance, min(30, self.engine.capacity - len(prompt)))
         asked = Asked(Request(prompt, tuple(seeds)), params, chance.choice([10**9, 10**9, 1, 7]), self)
         asked.job = self.engine.add(asked.request, params, asked)
@@ -290,7 +289,9 @@ def require_accounts(stepper: Stepper, held: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "seeds", [range(24), pytest.param(range(100, 600), marks=[pytest.mark.slow, pytest.mark.timeout(3600)])], ids=["few", "many"]
+    "seeds",
+    [range(20), pytest.param(range(100, 600), marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
+    ids=["few", "many"],
 )
 def test_each_token_is_the_one_that_its_own_past_decides(seeds: range) -> None:
     for seed in seeds:
