@@ -227,7 +227,7 @@ def test_prompts_longer_than_the_model_takes() -> None:
 
 def test_where_the_cache_holds_less_than_the_model_has_positions_the_cache_counts() -> None:
     model = loaded(max_positions=1 << 40)
-    questioner = examine(Numbers(), problems=4)._questioner(model, Numbers().styles()["plain"])
+    questioner = examine(Numbers(), problems=8)._questioner(model, Numbers().styles()["plain"])
     assert isinstance(questioner.sampler, Engine)
     assert questioner.positions == questioner.sampler.pool.count * BLOCK < 1 << 40
 
