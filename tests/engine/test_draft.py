@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, count
@@ -25,6 +26,7 @@ from whetstone.engine.protocol import Completion, Request, SamplingParams
 from whetstone.engine.sampling import Row, choose, uniforms
 from whetstone.engine.speculate import Lookup
 from whetstone.engine.step import BLOCK
+from whetstone.engine.structured import compile_regex
 from whetstone.errors import UsageError
 from whetstone.models.decoder import Decoder
 from whetstone.models.packing import TokenTrie
@@ -272,6 +274,26 @@ def test_a_constraint_that_fails_among_guesses_ends_its_branch_where_it_would_ha
     [[found]] = engine.sample([request], params)
     assert (found.ids, found.finish) == (expected.ids, expected.finish) and found.finish == "error"
     assert engine.stats.guesses["draft"].accepted > 0 and engine.pool.used == 0
+
+
+def test_a_grammar_holds_behind_guesses_forks_and_preemption() -> None:
+    """A listener that stops and a grammar at once; the tiny cache pushes branches out."""
+    tokenizer, pattern = tiny_tokenizer(), r"[a-c]{2,4}=(x|yy|yz)(,[0-9]{1,3}){8,12}"
+    constraint = compile_regex(tokenizer, pattern, width=MODEL.config.vocab_size)
+    params = SamplingParams(60, 1.0, tokenizer.stop_ids, constraint=constraint)
+    found: list[list[Heard]] = []
+    for engine in (Engine(MODEL), engine_of(6, proposers=[drafted(NEAR), Lookup()])):
+        heard = [Heard(enough=enough) for enough in (10**9, 9)]
+        for place, listener in enumerate(heard):
+            engine.add(Request((*range(20, 37), place), tuple(range(6))), params, listener)
+        while engine.step():
+            pass
+        found.append(heard)
+    for plain, guessed in zip(*found, strict=True):
+        assert_equal([list(map(guessed.done.get, range(6)))], [list(map(plain.done.get, range(6)))])  # type: ignore[arg-type]
+    whole = [each for each in found[1][0].done.values() if each.finish == "stop"]
+    assert len(whole) > 2 and all(re.fullmatch(pattern, tokenizer.decode(each.ids[:-1])) for each in whole)
+    assert engine.stats.preemptions > 0 and engine.stats.guesses["draft"].accepted > 20
 
 
 def test_guesses_that_a_constraint_forbids_are_not_followed() -> None:
