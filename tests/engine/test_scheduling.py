@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from random import Random
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.tiny import tiny_model
-from whetstone.engine.branch import Job
 from whetstone.engine.engine import Engine
 from whetstone.engine.native import reason
 from whetstone.engine.protocol import Completion, Request, SamplingParams, TopLogprobs
@@ -53,86 +48,6 @@ def same_logprobs(one: Completion, other: Completion) -> bool:
 
 def engine_of(blocks: int, model: Decoder = MODEL, **options: object) -> Engine:
     return Engine(model, cache_bytes=blocks * BLOCK * model.config.kv_bytes_per_token, **options)  # type: ignore[arg-type]
-
-
-@st.composite
-def requests(draw: st.DrawFn) -> tuple[Request, SamplingParams]:
-    """A few openings that blocks can share, then something of their own."""
-    opening = draw(st.sampled_from([0, 5, BLOCK, 2 * BLOCK, 2 * BLOCK + 3]))
-    own = draw(st.lists(st.integers(0, 83), min_size=1, max_size=20))
-    seeds = draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=4))
-    params = SamplingParams(
-        max_new_tokens=draw(st.integers(1, 25)),
-        temperature=draw(st.sampled_from([0.0, 0.5, 1.0])),
-        stop_ids=draw(st.sampled_from([frozenset[int](), STOP])),
-        top_k=draw(st.sampled_from([0, 0, 5])),
-        presence_penalty=draw(st.sampled_from([0.0, 0.0, 0.7])),
-    )
-    return Request((*range(20, 20 + opening), *own), tuple(seeds)), params
-
-
-@dataclass
-class Asked:
-    """A request of a schedule, and what came of it."""
-
-    listener: Heard
-    request: Request
-    params: SamplingParams
-    job: Job
-    cancelled: bool = False
-
-
-def driven(
-    engine: Engine,
-    arrivals: Sequence[tuple[tuple[Request, SamplingParams], int]],
-    chance: Random,
-    change: Callable[[SamplingParams], SamplingParams] = lambda params: params,
-) -> list[Asked]:
-    """Requests that arrive with pauses of so many steps between them, some cancelled under way, until all is done."""
-    asked: list[Asked] = []
-    for (request, plain), pause in arrivals:
-        params, listener = change(plain), Heard()
-        asked.append(Asked(listener, request, params, engine.add(request, params, listener)))
-        for _ in range(pause):
-            engine.step()
-        if chance.random() < 0.15:
-            given_up = asked[chance.randrange(len(asked))]
-            given_up.cancelled = True
-            engine.cancel(given_up.job)
-    for _ in range(3000):
-        if not engine.step():
-            break
-    assert engine.idle and engine.pool.used == 0
-    return asked
-
-
-def each_got_its_own_answer(asked: Sequence[Asked]) -> None:
-    """What a request gets alone, it gets in any company; cancelled, it gets the beginning of that."""
-    for each in asked:
-        assert sorted(each.listener.done) == list(range(len(each.request.seeds)))
-        for member, seed in enumerate(each.request.seeds):
-            completion = each.listener.done[member]
-            assert tuple(each.listener.tokens.get(member, ())) == completion.ids
-            [[alone]] = Engine(MODEL).sample([Request(each.request.prompt_ids, (seed,))], each.params)
-            if completion.finish == "cancelled":
-                assert each.cancelled and completion.ids == alone.ids[: len(completion.ids)]
-            else:
-                assert (completion.ids, completion.finish) == (alone.ids, alone.finish)
-                assert same_logprobs(completion, alone)
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    st.lists(st.tuples(requests(), st.integers(0, 6)), min_size=1, max_size=7),
-    st.integers(6, 14),
-    st.sampled_from([1, 4, 512]),
-    st.sampled_from([2, 5, 128]),
-    st.booleans(),
-    st.randoms(use_true_random=False),
-)
-def test_any_schedule_gives_each_request_its_own_answer(arrivals, blocks, chunk, max_rows, guess, chance) -> None:  # type: ignore[no-untyped-def]
-    engine = engine_of(blocks, chunk=chunk, max_rows=max_rows, proposers=[Lookup()] if guess else [])
-    each_got_its_own_answer(driven(engine, arrivals, chance))
 
 
 def test_the_first_to_come_is_the_first_to_finish_its_prompt() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import tiny_model, tiny_tokenizer
+from whetstone.engine.engine import Engine
 from whetstone.engine.rollout import PromptTooLong
+from whetstone.engine.step import BLOCK
 from whetstone.errors import UsageError
 from whetstone.evals.measure import Measurement
 from whetstone.models.loading import Loaded
@@ -221,6 +223,13 @@ def test_prompts_longer_than_the_model_takes() -> None:
     assert examine(LongerLater(), problems=8).harder(model) is None
     with pytest.raises(PromptTooLong, match=r"has \d+ tokens and its answer may take 3, but the model takes 64 in all"):
         exam.greedy(loaded(max_positions=64))
+
+
+def test_where_the_cache_holds_less_than_the_model_has_positions_the_cache_counts() -> None:
+    model = loaded(max_positions=1 << 40)
+    questioner = examine(Numbers(), problems=8)._questioner(model, Numbers().styles()["plain"])
+    assert isinstance(questioner.sampler, Engine)
+    assert questioner.positions == questioner.sampler.pool.count * BLOCK < 1 << 40
 
 
 def test_every_form_of_worked_examples_is_tried() -> None:

@@ -20,6 +20,7 @@ from tests.training.small import (
     tiny_loaded,
 )
 from whetstone.engine.protocol import Completion
+from whetstone.engine.rollout import PromptTooLong
 from whetstone.errors import WorkFailed
 from whetstone.tasks.task import Problem, Verdict
 from whetstone.training.objectives import OBJECTIVES, Objective
@@ -206,6 +207,13 @@ def test_rehearsal_changes_nothing(tmp_path: Path) -> None:
         assert not (tmp_path / reward.__name__ / "a").exists()
         assert (rehearsed.trainer.steps, rehearsed.cursor, len(rehearsed.ledger)) == (0, 0, 0)
         assert rehearsed.step() == plain.step()
+
+
+def test_a_model_without_room_for_question_and_answer_is_not_trained(tmp_path: Path) -> None:
+    """Beyond its positions it would be trained on noise."""
+    run = make_run(tmp_path, tiny_loaded(max_positions=20), steps=1)
+    with pytest.raises(PromptTooLong, match=r"its answer may take 16, but the model takes 20 in all"):
+        run.train(lambda row: None)
 
 
 def test_the_coin_is_fair_and_deaf(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
@@ -84,7 +83,8 @@ class SamplingParams:
         steering = (self.presence_penalty, self.frequency_penalty, *self.logit_bias.values())
         limits = {
             "temperature must be from 0 (greedy) to 100": 0 <= self.temperature <= 100,
-            "penalties and biases must be finite": all(math.isfinite(value) for value in steering),
+            # beyond that a logit of an unharmed model could become infinite, and its probability no number
+            "penalties and biases must be between -1e30 and 1e30": all(abs(value) <= 1e30 for value in steering),
             "top_k must be 0 (off) or more": self.top_k >= 0,
             "top_p must be above 0 and at most 1": 0 < self.top_p <= 1,
             "min_p must be from 0 to 1": 0 <= self.min_p <= 1,

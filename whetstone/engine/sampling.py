@@ -152,8 +152,9 @@ def _edit(logits_V: Tensor, row: Row) -> None:
     if row.generated and (params.presence_penalty or params.frequency_penalty):
         said, counts = torch.tensor(row.generated, device=logits_V.device).unique(return_counts=True)
         logits_V[said] -= params.presence_penalty + params.frequency_penalty * counts
-    for token, bias in params.logit_bias.items():
-        logits_V[token] += bias
+    if params.logit_bias:
+        tokens = torch.tensor(list(params.logit_bias), device=logits_V.device)
+        logits_V[tokens] += torch.tensor(list(params.logit_bias.values()), dtype=torch.float32, device=logits_V.device)
     if row.allowed_V is not None:
         allowed_V = torch.from_numpy(row.allowed_V).to(logits_V.device)
         logits_V[: len(allowed_V)].masked_fill_(~allowed_V, -torch.inf)

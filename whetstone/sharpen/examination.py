@@ -111,8 +111,8 @@ class Examination:
         return Stream(self.task, self.keys.evaluation, split, level)
 
     def _questioner(self, loaded: Loaded, style: PromptStyle, examples: Sequence[Example] = ()) -> Questioner:
-        positions = loaded.model.config.max_positions
-        return Questioner(Engine(loaded.model), loaded.tokenizer, self.task, style, tuple(examples), positions)
+        engine = Engine(loaded.model)
+        return Questioner(engine, loaded.tokenizer, self.task, style, tuple(examples), engine.capacity)
 
     def constants(self, progress: Progress | None = None) -> dict[str, Any]:
         """What answers score that do not read the question: the most frequent right one, and none at all.

@@ -69,7 +69,9 @@ class TrainingRun:
         self.trainer = Trainer(loaded.model, loaded.trainable(), schedule, temperature=settings.temperature)
         self.engine = Engine(loaded.model)
         self.collector = Collector(
-            questioner=Questioner(self.engine, loaded.tokenizer, setup.task, setup.style),
+            questioner=Questioner(
+                self.engine, loaded.tokenizer, setup.task, setup.style, positions=self.engine.capacity
+            ),
             problem=setup.stream.problem,
             params=SamplingParams(settings.max_new_tokens, settings.temperature, loaded.tokenizer.stop_ids),
             reward=setup.reward,

@@ -64,7 +64,6 @@ class _Piece:
         tensors: list[Tensor] = []
         scales: list[float] = []
         for linear in self.linears:
-            # straight from the module's tables: its attribute look-up would cost more than all the rest of the check
             tensors += [tensor for tensor in linear._parameters.values() if tensor is not None]
             if (adapter := linear._modules.get("adapter")) is not None:
                 if not isinstance(adapter, LowRank):
@@ -80,6 +79,13 @@ class PackedWeights:
     def __init__(self, library: ctypes.CDLL, handle: int, model: Decoder) -> None:
         self._library, self._handle = library, handle
         self._pieces = list(_pieces(model))
+        modules = [module for piece in self._pieces for module in (*piece.linears, piece.weight_of) if module]
+        # The tables of the modules rather than the modules: after a step nothing is left in the processor's caches, and
+        # the fewer objects a look has to touch the quicker it is.
+        self._tables = [module._parameters for module in modules]
+        self._adapters = [linear._modules for piece in self._pieces for linear in piece.linears]
+        self._seen: Snapshot | None = None
+        self._scales: list[float | None] = []
 
     @torch.no_grad()
     def refresh(self) -> bool:
@@ -88,6 +94,22 @@ class PackedWeights:
         Raises:
             WorkFailed: there is not enough memory, or an adapter that the kernel does not know.
         """
+        tensors, scales = self._everything()
+        if self._seen is not None and scales == self._scales and self._seen.holds(tensors):
+            return False
+        self._seen = None
+        changed = self._repack()
+        self._seen, self._scales = Snapshot(tensors), scales
+        return changed
+
+    def _everything(self) -> tuple[list[Tensor], list[float | None]]:
+        """What all pieces depend on: tensors, and the adapters' scales (None for one of another kind)."""
+        tensors: list[Tensor] = [tensor for table in self._tables for tensor in table.values() if tensor is not None]
+        adapters = [adapter for table in self._adapters if (adapter := table.get("adapter")) is not None]
+        tensors += [tensor for adapter in adapters for tensor in adapter.parameters()]
+        return tensors, [adapter.scale if isinstance(adapter, LowRank) else None for adapter in adapters]
+
+    def _repack(self) -> bool:
         changed = False
         for piece in self._pieces:
             tensors, scales = piece.sources()
