@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from whetstone.tasks.cursor import Cursor
-from whetstone.tasks.segments import ALTERED, MAX_TEXT, marked
+from whetstone.tasks.segments import ALTERED, MAX_TEXT, REVOKED, marked
 from whetstone.tasks.task import Facts, Problem, Task, Verdict
 
 MAX_EXPRESSION = 200  # characters
@@ -193,7 +193,7 @@ class Countdown(Task):
     @staticmethod
     def _expressions(text: str) -> dict[str, set[str]]:
         """Each distinct expression (spaces removed) with what the text says it equals."""
-        if len(text) > MAX_TEXT:
+        if len(text) > MAX_TEXT or REVOKED.search(text):
             return {}
         found: dict[str, set[str]] = {}
         for segment in marked(text) or [text]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from whetstone.tasks.answers import judge_fraction, judge_integer, judge_text, judge_words
+from whetstone.tasks.answers import JOINED_LIST, judge_fraction, judge_integer, judge_text, judge_words
 from whetstone.tasks.countdown import Countdown
 from whetstone.tasks.segments import MAX_TEXT, TAG, marked
 from whetstone.tasks.task import Problem, Verdict
@@ -38,11 +38,6 @@ _HEDGED = re.compile(
     re.IGNORECASE,
 )
 _EQUALS = re.compile(r"(?<![<>!~≈≠])=")
-# what makes something else of a list (\0) that it stands beside: "[1], 2", "[1] + 1", "-[1]", "f([1])", "[1]s"
-_JOINED = re.compile(
-    r"\0(?:\w|\0|\)?\s{0,9}(?:[+/^×·]\s?\w|[-*]\s?[0-9(]|,\s?[-+.0-9'\"]))|"
-    r"(?:\w\(?|\w\s?\*\s?\(?|[-+/^×·]\s{0,9}\(?|[0-9'\"]\s?,\s?)\0"
-)
 # what may stand on the line of an answer in several lines without being part of it
 _LINE_MARKS = re.compile(r"</?[A-Za-z]{1,12}>|\banswer(?: is)?\s?:|\\boxed\{|\}", re.IGNORECASE)
 _AROUND = " \t\r\n`$*_\"'.;:()"
@@ -219,7 +214,7 @@ def _lists(text: str, form: re.Pattern[str], read: Callable[[re.Match[str]], Has
         found += map(read, form.finditer(place))
         beside = form.sub("\0", place.replace("\0", " "))
         loose = re.search(r"[\[\]]", _FLAT_LIST.sub(" ", beside.replace("\0", " ")))
-        if loose or _HEDGED.search(beside) or _JOINED.search(beside):
+        if loose or _HEDGED.search(beside) or JOINED_LIST.search(beside):
             found.append(None)
     return found
 
