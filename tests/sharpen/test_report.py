@@ -366,7 +366,7 @@ def test_a_twin_that_did_not_move_but_cannot_be_told_from_the_model(twin: tuple[
             "only 50.0 % of the answers after",
         ),
         (lambda r: r["after"].update(verdicts={"right": 9, "timeout": 1}), "judging failed on 10.0 %"),
-        (lambda r: r["statistics"].update(looks=3), "looked at 3 times"),
+        (lambda r: r["statistics"].update(looks=3), "3 runs were measured on these evaluation problems"),
         (lambda r: r["baselines"]["few_shot"].update(truncated=0.2), "20.0 % of the answers with few-shot prompting"),
         (lambda r: r["statistics"].update(versus_few_shot=None), "no comparison with 8-shot prompting"),
     ],

@@ -356,7 +356,9 @@ def test_thousands_as_latex_and_typesetters_write_them() -> None:
     assert judge_integer("12{,}34", 1234) is NO_ANSWER
 
 
-@pytest.mark.parametrize("text", ["-[1, 2, 3]", "[1, 2, 3]*2", "sorted([1, 2, 3])", "[1, 2, 3] + [4]", "the reverse of 1, 2, 3"])
+@pytest.mark.parametrize(
+    "text", ["-[1, 2, 3]", "[1, 2, 3]*2", "sorted([1, 2, 3])", "[1, 2, 3] + [4]", "the reverse of 1, 2, 3"]
+)
 def test_a_list_in_an_expression_is_not_the_list(text: str) -> None:
     assert judge_integers(text, [1, 2, 3]) is NO_ANSWER
 
@@ -364,5 +366,11 @@ def test_a_list_in_an_expression_is_not_the_list(text: str) -> None:
 def test_words_in_latex_and_denials_before_a_colon() -> None:
     for text in ("\\text{Paris}", "\\boxed{\\text{Paris}}", "\\textbf{Paris}", "$\\mathrm{Paris}$"):
         assert judge_text(text, "Paris") is RIGHT and judge_words(text, ["Paris"]) is RIGHT
-    for text in ("Anything but: Paris", "Wrong: Paris", "What it is not: Paris", "<s>Paris</s>", "The opposite of: Paris"):
+    for text in (
+        "Anything but: Paris",
+        "Wrong: Paris",
+        "What it is not: Paris",
+        "<s>Paris</s>",
+        "The opposite of: Paris",
+    ):
         assert judge_text(text, "Paris") is not RIGHT and judge_words(text, ["Paris"]) is not RIGHT

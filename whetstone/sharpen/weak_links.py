@@ -29,7 +29,7 @@ def _leaks(report: Mapping[str, Any]) -> list[tuple[int, str]]:
         seed = look(report, "statistics.seed")
         links.append((18, f"the evaluation problems are those of every run with seed {seed}"))
     if looks is not None and looks > 1:
-        links.append((55, f"the evaluation problems were looked at {looks} times, so the interval is too narrow"))
+        links.append((55, f"{looks} runs were measured on these evaluation problems: the best of them flatters"))
     return links
 
 

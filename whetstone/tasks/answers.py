@@ -18,6 +18,7 @@ from itertools import pairwise
 
 from whetstone.tasks.segments import (
     ALTERED,
+    DERIVED,
     MAX_TEXT,
     REVOKED,
     SENTENCE_END,
@@ -93,7 +94,7 @@ _BRACKETED = re.compile(r"\[([^\[\]]*+)\]")
 # what makes something else of a list (\0) that it stands beside: "[1], 2", "[1] + 1", "-[1]", "f([1])", "[1]s"
 JOINED_LIST = re.compile(
     r"\0(?:\w|\0|\)?\s{0,9}(?:[+/^×·]\s?\w|[-*]\s?[0-9(]|,\s?[-+.0-9'\"]))|"
-    r"(?:\w\(?|\w\s?\*\s?\(?|[-+/^×·]\s{0,9}\(?|[0-9'\"]\s?,\s?)\0"
+    r"(?:\w\(?|\w\s?\*\s?\(?|[+/^×·]\s{0,9}\(?|-\(?|[0-9]\s?-\s{0,9}\(?|[0-9'\"]\s?,\s?)\0"
 )
 _SIGNED = re.compile(r"([-+−]?)([0-9]{1,400})")
 _WORD_TRIM = "\"'`“”‘’«».,;:!?()[]{}<>*_#$-–—|\\"
@@ -262,7 +263,7 @@ def _number_candidates(segment: str, fractions: bool) -> Candidates:
     for (_, end, _), (start, _, _) in pairwise(tokens):
         if _in_expression(segment[end:start]):
             found.add(UNREADABLE)
-    if found and (ALTERED.search(segment) or _FORMULA.search(segment)):
+    if found and any(words.search(segment) for words in (ALTERED, DERIVED, _FORMULA)):
         found.add(UNREADABLE)
     return found
 
@@ -357,7 +358,7 @@ def _read_lists(segment: str) -> Candidates:
             if len(run) > 1:
                 found.add(UNREADABLE if UNREADABLE in run or _MORE.match(rest, end) else tuple(run))
             run = []
-    if found and ALTERED.search(segment):
+    if found and (ALTERED.search(segment) or DERIVED.search(segment)):
         found.add(UNREADABLE)
     return found
 

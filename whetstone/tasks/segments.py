@@ -31,10 +31,13 @@ ALTERED = re.compile(
     r"tens|approx|false|untrue|"
     r"(?:hal[fv]e|third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s|"
     r"(?:anything|everything|all) (?:but|except)|instead of|squared|cubed|factorial|per ?cent|twice|doubled?|half|"
-    r"halved|(?:square|cube|root|third|quarter|opposite|inverse|reciprocal|negative|reverse) of|or thereabouts|"
-    r"give or take)\b|"
+    r"halved|or thereabouts|give or take)\b|"
     r"n['’]t\b|\\(?:pm|approx|neq|ne|not|mp)\b",
     re.IGNORECASE,
+)
+# Words that make another value of what follows them: "the square of 7".
+DERIVED = re.compile(
+    r"\b(?:square|cube|root|third|quarter|opposite|inverse|reciprocal|negative|reverse) of\b", re.IGNORECASE
 )
 # For words: what leads to them and follows them without being a part of the answer.
 _LEAD_IN = re.compile(
@@ -112,6 +115,7 @@ def introduced(text: str) -> list[str]:
         places = list(re.finditer(pattern, text, re.IGNORECASE))
         if len(places) == 1:
             before, after = text[: places[0].start()].rstrip(), text[places[0].end() :]
-            denied = any(match.end() == len(before) for match in ALTERED.finditer(before, max(0, len(before) - 40)))
+            words = (ALTERED, DERIVED)
+            denied = any(match.end() == len(before[-40:]) for each in words for match in each.finditer(before[-40:]))
             return [f"not {after}" if denied else after]
     return []
