@@ -65,7 +65,7 @@ _BAD_BEFORE = re.compile(
     r"(?:[<>~≈≃∼≅≤≥≠±√^–]|[!<>~≈]=|\}\s?\{|[-−]\s{1,3})\s*$|[A-Za-z)\]}]\s?[+/×·÷]\s{0,3}$|\w(?:\*| \* )$|[-−–]\($|"
     r"\\(?:sim(?:eq)?|cong|[gl](?:eq?|t)(?:slant)?)\s{0,3}$|"
     r"\b(?:about|around|nearly|almost|over|under|above|below|beyond|near|up to|circa|ca\.?|except|without|but|"
-    r"instead of|before|after|close to|region of|shy of|something like|plus|times)\s+$",
+    r"instead of|before|after|region of|shy of|something like|plus|times)\s+$",
     re.IGNORECASE,
 )
 _CALL_BEFORE = re.compile(r"(\w+)[({]\s*$")
@@ -93,8 +93,8 @@ _MORE = re.compile(r"\s{0,3},?\s{0,3}(?:\.\.|…|etc|\\[lc]?dots)")
 _BRACKETED = re.compile(r"\[([^\[\]]*+)\]")
 # what makes something else of a list (\0) that it stands beside: "[1], 2", "[1] + 1", "-[1]", "f([1])", "[1]s"
 JOINED_LIST = re.compile(
-    r"\0(?:\w|\0|\)?\s{0,9}(?:[+/^×·]\s?\w|[-*]\s?[0-9(]|,\s?[-+.0-9'\"]))|"
-    r"(?:\w\(?|\w\s?\*\s?\(?|[+/^×·]\s{0,9}\(?|-\(?|[0-9]\s?-\s{0,9}\(?|[0-9'\"]\s?,\s?)\0"
+    r"\0(?:\w|\.\w|\0|\)?\s{0,9}(?:[+/^×·]\s?\w|[-*]\s?[0-9(]|,\s?[-+.0-9'\"]))|"
+    r"(?:\w\(?|\w(?:\*|\s\*\s)\(?|[+/^×·]\s{0,9}\(?|-\(?|[0-9]\s?-\s{0,9}\(?|[0-9'\"]\s?,\s?)\0"
 )
 _SIGNED = re.compile(r"([-+−]?)([0-9]{1,400})")
 _WORD_TRIM = "\"'`“”‘’«».,;:!?()[]{}<>*_#$-–—|\\"

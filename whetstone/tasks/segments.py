@@ -19,7 +19,7 @@ _LISTED = re.compile(r"[;\s]\s{0,5}([-+−*•(]{0,2}\s{0,2}[0-9][0-9.,/ ]{0,60}
 # "It isn't true that it is 48."; what is struck through; what a page would show in another order than it is read
 REVOKED = re.compile(
     r"(?:n['’]t|\bnot) (?:true|correct|right|the case)\b|\b(?:false|untrue|wrong) that\b|"
-    r"\bjust kidding\b|\bscratch that\b|<(?:s|del|strike)>[^<]{0,200}</|~~[^~]{1,200}~~|\u202e",
+    r"\bjust kidding\b|\bscratch that\b|<(?:s|del|strike)>[^<]*+</|~~[^~]++~~|\u202e",
     re.IGNORECASE,
 )
 _HOPE = re.compile(r"[,.]?\s{1,3}I hope\b.*", re.DOTALL)
@@ -31,7 +31,7 @@ ALTERED = re.compile(
     r"tens|approx|false|untrue|"
     r"(?:hal[fv]e|third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s|"
     r"(?:anything|everything|all) (?:but|except)|instead of|squared|cubed|factorial|per ?cent|twice|doubled?|half|"
-    r"halved|or thereabouts|give or take)\b|"
+    r"halved|or thereabouts|give or take|close to)\b|"
     r"n['’]t\b|\\(?:pm|approx|neq|ne|not|mp)\b",
     re.IGNORECASE,
 )
