@@ -14,10 +14,12 @@ from whetstone.evals.judges import JUDGES, Labelled, judge_rates, labelled_answe
 def test_the_labelled_set_is_what_it_should_be() -> None:
     rows = labelled_answers()
     assert len({(row.judge, str(row.gold), row.text) for row in rows}) == len(rows)
-    assert files("whetstone.evals").joinpath("judge_labels.jsonl").read_bytes().__len__() < 200_000
+    assert files("whetstone.evals").joinpath("judge_labels.jsonl").read_bytes().__len__() < 240_000
     for judge in JUDGES:
         labels = Counter(row.label for row in rows if row.judge == judge and row.source == "written")
         assert min(labels["right"], labels["wrong"] + labels["no_answer"]) >= 80, judge
+    hostile = Counter(row.judge for row in rows if row.source == "hostile")
+    assert hostile.total() >= 500 and set(hostile) == set(JUDGES) - {"symbolic"}
     real = [row for row in rows if row.source == "smollm2-135m"]
     assert len(real) >= 300 and {row.judge for row in real} == set(JUDGES)
 
@@ -28,6 +30,8 @@ def test_no_judge_calls_a_written_answer_right_that_is_not() -> None:
             assert row["ours"]["false_positive"]["mean"] == 0.0, row["judge"]
             assert row["ours"]["false_negative"]["mean"] < 0.2, row["judge"]
             assert row["ours"]["undecided"] == 0
+        if row["source"] == "hostile":  # the one that is left: "[1, 2, 3] without 2"
+            assert row["ours"]["false_positive"]["mean"] < 0.05, row["judge"]
         assert row["math_verify"] is None
 
 

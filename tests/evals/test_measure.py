@@ -17,7 +17,7 @@ from whetstone.engine.rollout import FAILURES_AT_FIRST, HANGS_AT_FIRST, HANGS_AT
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.measure import Measurement, Scores, compared, measure_greedy, measure_sampled, vote
 from whetstone.evals.statistics import accuracy_interval, compare, pass_at_k_curve
-from whetstone.tasks.task import DEFAULT_STYLES, Problem, Task, Verdict
+from whetstone.tasks.task import DEFAULT_STYLES, Problem, Task, Verdict, behind_thoughts, judge, read_answer
 from whetstone.tasks.user_file import UserTask
 
 R, W, N = "right", "wrong", "no_answer"
@@ -212,6 +212,26 @@ def test_room_for_prompt_and_answer() -> None:
     with pytest.raises(UsageError, match="max_new_tokens must be at least 1, not 0"):
         measure_greedy(asked, problems("a"), 0)
     assert isinstance(asked.sampler, Script) and asked.sampler.asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<think>a</think>b", "b"),
+        ("\n<think>\n\n</think>b", "b"),
+        ("a</think>b", "b"),  # its prompt opened the section
+        ("<think>b", ""),
+        ("<think>b</think>", ""),
+        ("<think>a</think>b</think>", "b</think>"),
+        ("<seed:think>a</seed:think>b", "b"),
+        ("[THINK]a[/THINK]b", "b"),
+        ("b", "b"),
+    ],
+)
+def test_what_a_model_thinks_is_not_its_answer(text: str, said: str) -> None:
+    assert behind_thoughts(text) == said
+    assert read_answer(Echo(), text) == said
+    assert judge(Echo(), Problem("b", {}), text) is (Verdict.RIGHT if said == "b" else Verdict.WRONG)
 
 
 def test_scores_are_compared_only_on_the_same_problems() -> None:

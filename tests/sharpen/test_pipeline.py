@@ -96,6 +96,27 @@ def test_the_numbers_of_the_report_are_those_of_the_stages(whole: Path) -> None:
         assert sample["after"]["text"] == text[0]
 
 
+def test_each_run_is_a_look_at_its_problems_and_counted_once(
+    job: dict[str, Any], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHETSTONE_HISTORY", str(tmp_path / "history.sqlite"))
+
+    def looks(name: str) -> list[int | None]:
+        shutil.copytree(whole, tmp_path / name)
+        (tmp_path / name / "report.json").unlink()
+        (tmp_path / name / "stages" / "look.json").unlink()
+        again = []
+        for _ in range(2):  # a report that is made again looks at nothing
+            again.append(resume(tmp_path / name, Watched())["statistics"]["looks"])
+            (tmp_path / name / "report.json").unlink()
+        return again
+
+    assert looks("first") == [1, 1]
+    assert looks("second") == [2, 2]
+    monkeypatch.setenv("WHETSTONE_HISTORY", str(tmp_path / "first" / "config.toml" / "no"))
+    assert looks("third") == [None, None]
+
+
 def test_measurements_of_other_problems_are_not_paired(whole: Path, tmp_path: Path) -> None:
     """A stage's file of another run: a failure, not a number."""
     for stage in ("before", "votes", "samples_before", "twin"):

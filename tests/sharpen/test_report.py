@@ -22,8 +22,9 @@ from tests.sharpen.sample_report import (
 )
 from whetstone.evals.page.frame import visible
 from whetstone.evals.page.numbers import percent, signed, verdict_shares
+from whetstone.sharpen.comparisons import direction
 from whetstone.sharpen.html import render
-from whetstone.sharpen.verdict import direction, findings, verdict_lines
+from whetstone.sharpen.verdict import findings, verdict_lines
 
 Report = dict[str, Any]
 
@@ -233,9 +234,9 @@ def test_verdict_of_a_sceptics_case() -> None:
     assert "fresh" not in lines[0]  # problems leaked: they are not
     assert "Not distinguishable from the untrained model with the best of 4 prompts" in text
     assert "The twin trained on a random reward improved too in as many steps: +11.0 points" in text
-    assert "ahead of its twin by" in text
+    assert "is ahead of its twin: " in text
     scores = "95.0 % for the base model at T = 0.4, 78.0 % sharpened at T = 0.7"
-    assert f"With 16 tries ({scores}) the base model overtakes, from" in text
+    assert f"With 16 tries ({scores}) the base model is ahead, from" in text
     assert "k = 8" in text
     assert lines[-2] == "Weakest link: 7 of 500 evaluation problems were also trained on."
     assert "22.0 % of the answers after were cut off" in lines[-1] and "twin improved too" in lines[-1]
@@ -306,7 +307,8 @@ def test_an_interval_beside_zero_with_a_test_that_does_not_reject_is_unclear() -
         ((0.70, 0.05), (0.72, 0.05), "not distinguishable"),
         ((0.99, 0.01), (1.00, 0.01), "both solve nearly everything"),
         ((0.40, 0.05), (0.80, 0.05), "still ahead"),
-        ((0.80, 0.05), (0.40, 0.05), "overtakes"),
+        ((0.80, 0.05), (0.40, 0.05), "the base model is ahead, from about k = 16 on"),
+        ((0.0, 0.0), (0.0, 0.0), "neither solves any"),
     ],
 )
 def test_amplified_or_new(base: tuple[float, float], sharpened: tuple[float, float], words: str) -> None:
@@ -317,6 +319,35 @@ def test_amplified_or_new(base: tuple[float, float], sharpened: tuple[float, flo
             {"k": 16, **difference(mean, half)},
         ]
     assert sum(words in line for line in verdict_lines(report)) == 1
+
+
+GAIN = ("amplified", "the gain", "Form changed too", "still ahead")
+
+
+@pytest.mark.parametrize("pair", [(0.7, 0.72), (0.99, 1.0), (0.0, 0.0), (0.4, 0.8), (0.8, 0.4)])
+@pytest.mark.parametrize("change", [0.0, -0.2])
+def test_without_a_gain_no_sentence_explains_one(pair: tuple[float, float], change: float) -> None:
+    report = sample_report()
+    report["statistics"]["difference"] = difference(change, 0.05)
+    report["harder"]["difference"] = difference(0.1, 0.05)
+    for name, mean in zip(("base", "sharpened"), pair, strict=True):
+        report["pass_at_k"][name] = [{"k": 16, **difference(mean, 0.0 if mean == 0 else 0.01)}]
+    lines = verdict_lines(report)
+    assert not [line for line in lines if any(words in line for words in GAIN)], lines
+
+
+@pytest.mark.parametrize(("twin", "kind"), [((0.05, 0.06), "good"), ((0.17, 0.18), "bad")])
+def test_a_twin_that_did_not_move_but_cannot_be_told_from_the_model(twin: tuple[float, float], kind: str) -> None:
+    """At few problems "did not move measurably" shows little: the model must be ahead of the twin as well."""
+    moved, half = twin
+    report = sample_report()
+    report["before"]["greedy"] = difference(0.10, 0.08, n=60)
+    report["after"]["greedy"] = difference(0.30, 0.11, n=60)
+    report["statistics"]["difference"] = difference(0.20, 0.11, n=60)
+    greedy = difference(0.10 + moved, 0.10, n=60)
+    report["controls"]["random_reward"] = {"steps": 20, "greedy": greedy, "difference": difference(moved, half, n=60)}
+    [found] = [finding for finding in findings(report) if "The twin trained on a random reward" in finding.text]
+    assert (found.kind, "not distinguishable from its twin" in found.text) == (kind, kind == "bad"), found
 
 
 @pytest.mark.parametrize(
@@ -335,7 +366,7 @@ def test_amplified_or_new(base: tuple[float, float], sharpened: tuple[float, flo
             "only 50.0 % of the answers after",
         ),
         (lambda r: r["after"].update(verdicts={"right": 9, "timeout": 1}), "judging failed on 10.0 %"),
-        (lambda r: r["statistics"].update(looks=3), "looked at 3 times"),
+        (lambda r: r["statistics"].update(looks=3), "3 runs were measured on these evaluation problems"),
         (lambda r: r["baselines"]["few_shot"].update(truncated=0.2), "20.0 % of the answers with few-shot prompting"),
         (lambda r: r["statistics"].update(versus_few_shot=None), "no comparison with 8-shot prompting"),
     ],

@@ -331,3 +331,46 @@ def test_votes_take_any_text(text: str) -> None:
 @pytest.mark.parametrize("unit", ["answer ", "1/", "\\boxed{", "1.1.", "answer: ", "<answer>", "-"])
 def test_a_long_hostile_text_is_read_too(unit: str) -> None:
     read_general(unit * (200_000 // len(unit)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["≃49", "\\sim 49", "\\geq 49", "49 < x", "49 per cent", "close to 49", "49 doubled", "two times 49", "49 plus one",
+     "the square of 49", "49 (base 8)", "49 or thereabouts", "49 π", "-(-49)", "<s>49</s>", "~~49~~", "\u202e49\u202c",
+     "Answer: 49. Just kidding, 50.", "Answer: 49. Correction: 50."],
+)  # fmt: skip
+def test_what_makes_another_number_of_it(text: str) -> None:
+    assert judge_integer(text, 49) is NO_ANSWER
+
+
+def test_a_sign_before_brackets_or_inside_bars_is_not_the_number() -> None:
+    for text, gold in (("-(7)", 7), ("-(-7)", -7), ("|-7|", -7), ("|−7|", -7)):
+        assert judge_integer(text, gold) is NO_ANSWER
+    assert judge_integer("| -7 |", -7) is RIGHT  # a table
+    assert judge_integer("(-7)", -7) is RIGHT
+
+
+def test_thousands_as_latex_and_typesetters_write_them() -> None:
+    for text in ("1{,}234", "$1{,}234$", "\\boxed{1{,}234}", "1\u202f234", "1\u2009234"):
+        assert judge_integer(text, 1234) is RIGHT
+    assert judge_integer("12{,}34", 1234) is NO_ANSWER
+
+
+@pytest.mark.parametrize(
+    "text", ["-[1, 2, 3]", "[1, 2, 3]*2", "sorted([1, 2, 3])", "[1, 2, 3] + [4]", "the reverse of 1, 2, 3"]
+)
+def test_a_list_in_an_expression_is_not_the_list(text: str) -> None:
+    assert judge_integers(text, [1, 2, 3]) is NO_ANSWER
+
+
+def test_words_in_latex_and_denials_before_a_colon() -> None:
+    for text in ("\\text{Paris}", "\\boxed{\\text{Paris}}", "\\textbf{Paris}", "$\\mathrm{Paris}$"):
+        assert judge_text(text, "Paris") is RIGHT and judge_words(text, ["Paris"]) is RIGHT
+    for text in (
+        "Anything but: Paris",
+        "Wrong: Paris",
+        "What it is not: Paris",
+        "<s>Paris</s>",
+        "The opposite of: Paris",
+    ):
+        assert judge_text(text, "Paris") is not RIGHT and judge_words(text, ["Paris"]) is not RIGHT

@@ -16,7 +16,7 @@ from whetstone.tasks.gym.table import REFUSED, SUPPORTED, listing
 from whetstone.tasks.gym.task import GymTask
 from whetstone.tasks.keys import Key, Stream
 from whetstone.tasks.registry import load_task
-from whetstone.tasks.task import Problem, Verdict
+from whetstone.tasks.task import Problem, Verdict, behind_thoughts
 
 reasoning_gym = pytest.importorskip("reasoning_gym")
 
@@ -36,7 +36,8 @@ def seeds(count: int, start: int = 0) -> list[str]:
 
 
 def judged(name: str, made: dict[str, Any], text: str) -> Verdict:
-    return SUPPORTED[name].judge(forms.without_echo(text, made["question"]), made["gold"], made["details"])
+    said = behind_thoughts(text)  # as every judge is given it
+    return SUPPORTED[name].judge(forms.without_echo(said, made["question"]), made["gold"], made["details"])
 
 
 class Stated(Addition):
@@ -154,6 +155,11 @@ JUDGED = [
     (forms.sentence, "The sky is blue", {}, {
         "The sky is blue.": R, "<answer>the sky is blue</answer>": R, "The sky is not blue": W, "blue": W,
         "The answer is the sky is blue": R, "The wrong answer is: the sky is blue": W}),
+    (forms.numbers, "[1, 2]", {}, {"The list is *[1, 2]*": R, "- [1, 2]": R, "<s>[1, 2]</s>": N, "~~[1, 2]~~": N,
+        "the reverse of [1, 2]": N, "-[1, 2]": N, "[1, 2]*2": N, "[1, 2] * 2": N}),
+    (forms.nested, "[[1, 2], [3, 4]]", {}, {"[[1, 2], [3, 4]]": R, "[[1, 2], [3, 4]].T": N}),
+    (forms.groups, '[["ab"], ["c"]]', {}, {'<del>[["ab"], ["c"]]</del>': N}),
+    (forms.grid, "1 2\n3 4", {}, {"1 2\n3 4": R, "<s>\n1 2\n3 4\n</s>": N, "~~\n1 2\n3 4\n~~": N}),
     (forms.integer_or_words, "Monday", {}, {"It is Monday.": R, "Tuesday": W}),
     (forms.integer_or_words, "-4", {}, {"-4": R, "4": W}),
 ]  # fmt: skip

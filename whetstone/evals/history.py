@@ -89,6 +89,12 @@ class History:
         found = self._ask("SELECT COUNT(*) FROM looks WHERE task = ?", (task,))
         return int(found[0][0]) if found else 0
 
+    def looks_under(self, key: str, task: str, level: int) -> int:
+        """How often any model was measured at the problems that a committed key makes of this task and level."""
+        question = "SELECT COUNT(*) FROM looks WHERE key = ? AND task = ? AND level = ?"
+        found = self._ask(question, (key, task, level))
+        return int(found[0][0]) if found else 0
+
     def begun(self, manifest: Manifest) -> None:
         """A round exists: from now on it is finished, void, or open for all to see."""
         self._set_round(manifest, "open", "", "")

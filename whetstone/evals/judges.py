@@ -3,7 +3,8 @@
 The labels (judge_labels.jsonl, one [judge, gold, text, label, source] a line) say whether a fair reader would take the
 text's one final answer for the gold one: right, wrong, no_answer, or not_right where the reader told only that. Rows of
 the source "written" were made from shapes that models use and were looked at while the judges were mended; the others
-are outputs of a real model, labelled by reading; no judge was mended on them.
+are outputs of a real model, labelled by reading; no judge was mended on them. "hostile" ones were written to break the
+judges, with their labels, before any judge saw them; the judges were mended on them afterwards.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from whetstone.engine.selection import select
 from whetstone.errors import WorkFailed
 from whetstone.evals.statistics import Interval, accuracy_interval, compare, pass_at_k_curve
 from whetstone.tasks.keys import problem_seed
-from whetstone.tasks.task import Problem, Task, Verdict
+from whetstone.tasks.task import Problem, Task, Verdict, read_answer
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,6 @@ def vote(pool: Measurement, task: Task) -> Scores:
     """
     scores = []
     for texts, verdicts in zip(pool.texts, pool.verdicts, strict=True):
-        chosen = select("majority", [task.final_answer(text) for text in texts])
+        chosen = select("majority", [read_answer(task, text) for text in texts])
         scores.append(int(chosen is not None and verdicts[chosen] == Verdict.RIGHT))
     return Scores(pool.ids, scores, pool.clusters)

@@ -55,6 +55,7 @@ class Results:
     twins: dict[str, Twin] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     timing: list[dict[str, Any]] = field(default_factory=list)
+    looks: int | None = None  # at these problems by runs on this machine, this one included; None: not counted
 
 
 def assemble(
@@ -224,7 +225,7 @@ def _statistics(settings: Settings, results: Results, rivals: Mapping[str, Score
             f"versus_{name}": None if rival is None else compared(rival, after, part=True)
             for name, rival in rivals.items()
         },
-        "looks": 1,
+        "looks": results.looks,
         "seed": settings.seed,
         "seed_shared": shared,
         "seed_note": SHARED_SEED if shared else None,

@@ -8,7 +8,8 @@ from typing import Any
 from whetstone.evals.page.frame import Facts, answer, clipped, figure, fill
 from whetstone.evals.page.numbers import accuracy, look, percent, signed, tied, verdict_shares
 from whetstone.sharpen import plots
-from whetstone.sharpen.verdict import Finding, direction, findings
+from whetstone.sharpen.comparisons import direction
+from whetstone.sharpen.verdict import Finding, findings
 
 Row = Mapping[str, Any]
 

@@ -16,6 +16,7 @@ from typing import Any
 from whetstone.engine.protocol import Progress as Report
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.controls import Control
+from whetstone.evals.looks import count_run
 from whetstone.evals.measure import Measurement
 from whetstone.files import atomic_write_json, atomic_write_text, restore_folder
 from whetstone.models.loading import Loaded, add_lora, load, merge
@@ -344,6 +345,7 @@ class Sharpening:
         path = self.directory.path
         origin = json.loads(self.directory.provenance.read_text(encoding="utf-8"))
         results.timing = read(self.directory.timing)
+        results.looks = self.stages.once("look", lambda: {"looks": self._look(results)})["looks"]
         report = assemble(self.settings, self.examination, results, self.stages.seconds, origin)
         report["verdict"] = verdict_lines(report)
         twin = path / "twin" / "metrics.jsonl"
@@ -351,6 +353,11 @@ class Sharpening:
         page = html.render(report, read(self.directory.metrics), read(twin) if twin.is_file() else [])
         atomic_write_text(self.directory.report_html, page)
         return report
+
+    def _look(self, results: Results) -> int | None:
+        assert results.after is not None
+        trained, key = self.directory.path / "checkpoint", self.keys.commitments["evaluation"]
+        return count_run(trained, self.task, self.level, key, results.after.accuracy(), self.progress)
 
 
 def _stage_of(control: Control) -> str:

@@ -224,7 +224,9 @@ _TWO = (
     "#### {0}\n#### {1}", "The final answer is {0}. The final answer is {1}.",
     "Answer: {0}\n\nActually, the answer is {1}.", "answer = {0}; answer = {1}",
     "My answer is {0}. My other answer is {1}.", "It is either {0} or it is {1}.", "The answer could be {0} or {1}.",
-    "{0}\nor\n{1}", "\\boxed{{{0}}} or \\boxed{{{1}}}",
+    "{0}\nor\n{1}", "\\boxed{{{0}}} or \\boxed{{{1}}}", "Answer: {0}. Just kidding, {1}.",
+    "Answer: {0}. Scratch that: {1}.", "Answer: {0}. Correction: {1}.", "<s>{0}</s> {1}", "~~{0}~~ {1}",
+    "<think>{0}</think>{1} or {0}", "{0} aka {1}", "{0} alternatively {1}", "{0}<!-- {1} -->",
 )  # fmt: skip
 
 
@@ -244,7 +246,9 @@ def _altered(gold: str) -> list[str]:
         "It can't be {}.", "\\neq {}",
         "It was never {}.", "The answer will not be {}.", "The answer wasn't {}.",
         "You might say {}, but that is not true.", "{} would be incorrect", "{} is false.",
-        "It isn't true that it is {}.", "Not {}!", "NOT {}", "no answer but not {}",
+        "It isn't true that it is {}.", "Not {}!", "NOT {}", "no answer but not {}", "<s>{}</s>", "<del>{}</del>",
+        "<strike>{}</strike>", "~~{}~~", "<think>{}</think>", "<think>{}", "[THINK]{}[/THINK]", "\u202e{}\u202c",
+        "Anything but: {}", "Definitely not: {}", "Wrong: {}", "What it is not: {}", "The opposite of: {}",
     )  # fmt: skip
     repeats = gold.casefold() if gold.casefold() in ("false", "wrong", "incorrect") else "\0"  # "False is false."
     return altered + [form.format(gold) for form in forms if repeats not in form]
@@ -292,5 +296,12 @@ def _formats(gold: str) -> list[str]:
         "+/- {}", "twice {}", "half of {}", "{} squared", "{} factorial", "minus -{}", "- -{}", "--{}", "{}:1", "1:{}",
         "{} / 7 * 7.1", "{}.0.0", "1{}", "{}{}", "0.{}", "{} 1/2", "{}½", "{} and a half", "anything but {}",
         "everything except {}", "{} is false", "instead of {}", "x_{{{}}}", "x_{}", "v{}", "level-{}", "{}th",
+        "-({})", "|-{}|", "≃ {}", "∼ {}", "≅ {}", "\\sim {}", "\\cong {}", "\\geq {}", "\\le {}", "\\lt {}", "\\gt {}",
+        "{} < x", "{} \\le x", "{} or thereabouts", "{}, give or take one", "{} max", "{} minimum", "close to {}",
+        "in the region of {}", "just shy of {}", "something like {}", "ca {}", "{} doubled", "{} halved",
+        "{} times two", "two times {}", "{} plus one", "{} minus one", "{} and one", "{} divided by two",
+        "the square of {}", "the square root of {}", "a third of {}", "the opposite of {}", "the reciprocal of {}",
+        "{} per cent", "{}‰", "{} π", "{} × 10^2", "{} \\cdot 10^{{2}}", "{}\\overline{{9}}", "{}_8", "{}_{{16}}",
+        "({})_{{16}}", "{} (base 8)", "{} in base 16", "{} mod 7", "⌊{}.5⌋", "{} ± 1", "\\cancel{{{}}}", "{}:30", "{}i",
     )  # fmt: skip
     return [form.format(*[gold] * form.count("{}")) for form in forms if form != f"{{}} {gold}"]  # "1/2 1/2"

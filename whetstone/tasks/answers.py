@@ -18,6 +18,7 @@ from itertools import pairwise
 
 from whetstone.tasks.segments import (
     ALTERED,
+    DERIVED,
     MAX_TEXT,
     REVOKED,
     SENTENCE_END,
@@ -61,16 +62,21 @@ _FORMULA = re.compile(
     r"\\(?:sqrt|log|ln|exp|sin|cos|tan|cot|arc|infty|theta|alpha|beta|binom|sum|prod|int|%)"
 )
 _BAD_BEFORE = re.compile(
-    r"(?:[<>~≈≤≥≠±√^–]|[!<>~≈]=|\}\s?\{|[-−]\s{1,3})\s*$|[A-Za-z)\]}]\s?[+/×·÷]\s{0,3}$|\w(?:\*| \* )$|"
-    r"\b(?:about|around|nearly|almost|over|under|above|below|beyond|near|up to|circa|ca\.|except|without|but|"
-    r"instead of|before|after)\s+$",
+    r"(?:[<>~≈≃∼≅≤≥≠±√^–]|[!<>~≈]=|\}\s?\{|[-−]\s{1,3})\s*$|[A-Za-z)\]}]\s?[+/×·÷]\s{0,3}$|\w(?:\*| \* )$|[-−–]\($|"
+    r"\\(?:sim(?:eq)?|cong|[gl](?:eq?|t)(?:slant)?)\s{0,3}$|"
+    r"\b(?:about|around|nearly|almost|over|under|above|below|beyond|near|up to|circa|ca\.?|except|without|but|"
+    r"instead of|before|after|region of|shy of|something like|plus|times)\s+$",
     re.IGNORECASE,
 )
 _CALL_BEFORE = re.compile(r"(\w+)[({]\s*$")
 _HARMLESS_CALLS = {"boxed", "fbox", "text", "textbf", "mathbf", "mathrm", "bf", "left"}  # LaTeX that only sets type
 _BAD_AFTER = re.compile(
     r"\s{0,2}\\?[%^‰±²³]|[\u0300-\u036f\u20d0-\u20ff\ufe0f]|\s?\|\s?[-+*/]|\+|-[A-Za-z]|\s{0,3}[+/×·÷]\s{0,3}[A-Za-z(\\√]|"
-    r"(?:\*| \* )[A-Za-z(]|\s{1,3}[-−]\s[b-hj-z]\b|\s{1,3}or (?:so|more|less)\b|\([a-z]\s?[-+*/^)]"
+    r"(?:\*| \* )[A-Za-z(]|\s{1,3}[-−]\s[b-hj-z]\b|\s{1,3}or (?:so|more|less)\b|\([a-z]\s?[-+*/^)]|"
+    r"\s{0,2}(?:[>≤≥≠]|<(?![/|!A-Za-z])|\\(?:[gl](?:eq?|t)|neq?)\b)\s?\w|\s{0,2}[πθ]|\s{1,3}\(?(?:in )?base\b|"
+    r"\s{1,3}(?:(?:max|min)(?:imum)?|plus|minus|(?:divided|multiplied) by|(?:and|times|over|less) "
+    r"(?:a |one|two|three|four|five|six|seven|eight|nine|ten)(?:half|third|quarter)?)\b",
+    re.IGNORECASE,
 )
 _OPERATOR = re.compile(r"(?:[-+*/^×÷·−%xX]|\\(?:times|div|cdot))[-+−*/]{0,2}")
 _SLASH_GAP = re.compile(r"\s{0,3}/\s{0,3}")
@@ -82,8 +88,14 @@ _FRAC = re.compile(  # alone: nothing that it is multiplied with stands beside i
 _UNIT_POWER = re.compile(
     r"(?:\\text\s?\{[^{}]{0,20}\}|\b(?:[cmk]?m|ft|in|inch|inches|units?))\s?(?:\^\s?\{?[23]\}?|[²³])"
 )
+_THOUSANDS = re.compile(r"(?<=[0-9])(?:\{,\}|[\u2009\u202f])(?=[0-9])")  # as LaTeX and careful typesetting write them
 _MORE = re.compile(r"\s{0,3},?\s{0,3}(?:\.\.|…|etc|\\[lc]?dots)")
 _BRACKETED = re.compile(r"\[([^\[\]]*+)\]")
+# what makes something else of a list (\0) that it stands beside: "[1], 2", "[1] + 1", "-[1]", "f([1])", "[1]s"
+JOINED_LIST = re.compile(
+    r"\0(?:\w|\.\w|\0|\)?\s{0,9}(?:[+/^×·]\s?\w|[-*]\s?[0-9(]|,\s?[-+.0-9'\"]))|"
+    r"(?:\w\(?|\w(?:\*|\s\*\s)\(?|[+/^×·]\s{0,9}\(?|-\(?|[0-9]\s?-\s{0,9}\(?|[0-9'\"]\s?,\s?)\0"
+)
 _SIGNED = re.compile(r"([-+−]?)([0-9]{1,400})")
 _WORD_TRIM = "\"'`“”‘’«».,;:!?()[]{}<>*_#$-–—|\\"
 
@@ -243,7 +255,7 @@ def _read_fractions(segment: str) -> Candidates:
 
 
 def _number_candidates(segment: str, fractions: bool) -> Candidates:
-    segment = _UNIT_POWER.sub(" units ", TAG.sub(" ", segment))
+    segment = _THOUSANDS.sub(",", _UNIT_POWER.sub(" units ", TAG.sub(" ", segment)))
     tokens = _number_tokens(segment, _RUN)
     if fractions:
         tokens = _merge_fractions(segment, tokens)
@@ -251,7 +263,7 @@ def _number_candidates(segment: str, fractions: bool) -> Candidates:
     for (_, end, _), (start, _, _) in pairwise(tokens):
         if _in_expression(segment[end:start]):
             found.add(UNREADABLE)
-    if found and (ALTERED.search(segment) or _FORMULA.search(segment)):
+    if found and any(words.search(segment) for words in (ALTERED, DERIVED, _FORMULA)):
         found.add(UNREADABLE)
     return found
 
@@ -291,6 +303,8 @@ def _signed_token(segment: str, start: int, end: int, body: str) -> Token:
             return start, end, UNREADABLE
         if before[-1] != "+" and isinstance(value, Fraction):
             value = -value
+            if before[-2:-1] == "|" == segment[end : end + 1]:  # |-7|
+                return start, end, UNREADABLE
         start, before = start - 1, before[:-1]
     call = _CALL_BEFORE.search(before)
     if (call and call.group(1) not in _HARMLESS_CALLS) or _BAD_BEFORE.search(before):
@@ -332,6 +346,8 @@ def _read_lists(segment: str) -> Candidates:
     for match in _BRACKETED.finditer(segment):
         if any(character.isnumeric() for character in match.group(1)):
             found.add(_bracketed_list(match.group(1)))
+    if JOINED_LIST.search(_BRACKETED.sub("\0", segment.replace("\0", " "))):
+        found.add(UNREADABLE)
     rest = _BRACKETED.sub(" ; ", segment)
     tokens = _number_tokens(rest, _RUN_NO_COMMA)
     run: list[Hashable] = []
@@ -342,7 +358,7 @@ def _read_lists(segment: str) -> Candidates:
             if len(run) > 1:
                 found.add(UNREADABLE if UNREADABLE in run or _MORE.match(rest, end) else tuple(run))
             run = []
-    if found and ALTERED.search(segment):
+    if found and (ALTERED.search(segment) or DERIVED.search(segment)):
         found.add(UNREADABLE)
     return found
 

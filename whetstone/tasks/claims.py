@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from whetstone.tasks.formula import parse
 from whetstone.tasks.notation import FormulaError
-from whetstone.tasks.segments import ALTERED, REVOKED, marked
+from whetstone.tasks.segments import ALTERED, DERIVED, REVOKED, marked
 
 MAX_SPANS = 60
 MAX_CLAIM = 600  # characters
@@ -111,7 +111,9 @@ def _of_region(region: str, whole: bool, is_marked: bool) -> list[Claim]:
 
 def _of_sentence(sentence: str, spans: list[str], whole: bool, is_marked: bool) -> list[Claim]:
     made = _of_spans(sentence, spans, whole, is_marked) if _PLACE.search(sentence) else _plain(sentence, whole)
-    if made and ALTERED.search(_PLACE.sub(" ", sentence)):
+    said = _PLACE.sub(" ", sentence)
+    derived = any(said[match.end() :].lstrip().startswith(":") for match in DERIVED.finditer(said))
+    if made and (derived or ALTERED.search(said)):
         return [UNREADABLE_CLAIM]
     return made
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from whetstone.tasks.cursor import Cursor
-from whetstone.tasks.segments import ALTERED, MAX_TEXT, marked
+from whetstone.tasks.segments import ALTERED, DERIVED, MAX_TEXT, REVOKED, marked
 from whetstone.tasks.task import Facts, Problem, Task, Verdict
 
 MAX_EXPRESSION = 200  # characters
@@ -193,7 +193,7 @@ class Countdown(Task):
     @staticmethod
     def _expressions(text: str) -> dict[str, set[str]]:
         """Each distinct expression (spaces removed) with what the text says it equals."""
-        if len(text) > MAX_TEXT:
+        if len(text) > MAX_TEXT or REVOKED.search(text):
             return {}
         found: dict[str, set[str]] = {}
         for segment in marked(text) or [text]:
@@ -208,7 +208,8 @@ class Countdown(Task):
                 before = segment[max(0, run.start() - 1) : run.start()]
                 after = segment[run.end() : run.end() + 20]
                 sentence = re.split(r"[.!?;\n]", segment[max(0, run.start() - 80) : run.start()])[-1] + " " + after
-                if re.search(r"[\w.+*/^-]", before) or re.match(r"[\w^!%]", after) or ALTERED.search(sentence):
+                joined = re.search(r"[\w.+*/^-]", before) or re.match(r"[\w^!%]", after)
+                if joined or ALTERED.search(sentence) or DERIVED.search(sentence):
                     expression += "?"
                 claim = re.match(r"\s{0,3}=\s{0,3}([0-9]{1,9})\b", after)
                 found.setdefault(expression, set()).update(claim.groups() if claim else ())

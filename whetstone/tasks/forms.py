@@ -14,9 +14,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from whetstone.tasks.answers import judge_fraction, judge_integer, judge_text, judge_words
+from whetstone.tasks.answers import JOINED_LIST, judge_fraction, judge_integer, judge_text, judge_words
 from whetstone.tasks.countdown import Countdown
-from whetstone.tasks.segments import MAX_TEXT, TAG, marked
+from whetstone.tasks.segments import DERIVED, MAX_TEXT, REVOKED, TAG, marked
 from whetstone.tasks.task import Problem, Verdict
 
 Details: TypeAlias = Mapping[str, Any]  # parts of the generator's metadata that a judge needs
@@ -34,15 +34,11 @@ _ROLE = re.compile(r"(\w{1,40}) is an? (\w{1,40})")
 _PLAIN_WORDS = re.compile(r"(?!.*\b(?:is|are)\b)\w[\w'’-]{0,60}(?: \w[\w'’-]{0,60}){0,2}", re.IGNORECASE)
 # words that take back, or offer beside, what stands next to them
 _HEDGED = re.compile(
-    r"\b(?:or|not|never|neither|either|maybe|perhaps|wrong|incorrect|false|untrue|cannot)\b|n['’]t\b|\\neq?\b",
+    r"\b(?:or|not|never|neither|either|maybe|perhaps|wrong|incorrect|false|untrue|cannot|"
+    r"(?:anything|everything|all) (?:but|except))\b|n['’]t\b|\\neq?\b",
     re.IGNORECASE,
 )
 _EQUALS = re.compile(r"(?<![<>!~≈≠])=")
-# what makes something else of a list (\0) that it stands beside: "[1], 2", "[1] + 1", "-[1]", "f([1])", "[1]s"
-_JOINED = re.compile(
-    r"\0(?:\w|\0|\)?\s{0,9}(?:[+/^×·]\s?\w|[-*]\s?[0-9(]|,\s?[-+.0-9'\"]))|"
-    r"(?:\w\(?|\w\s?\*\s?\(?|[-+/^×·]\s{0,9}\(?|[0-9'\"]\s?,\s?)\0"
-)
 # what may stand on the line of an answer in several lines without being part of it
 _LINE_MARKS = re.compile(r"</?[A-Za-z]{1,12}>|\banswer(?: is)?\s?:|\\boxed\{|\}", re.IGNORECASE)
 _AROUND = " \t\r\n`$*_\"'.;:()"
@@ -58,7 +54,7 @@ def _verdict(found: Iterable[Hashable], gold: Hashable) -> Verdict:
 
 def _places(text: str) -> list[str]:
     """The marked segments, else what follows the only "=", else the text; trimmed. None where words hedge."""
-    if len(text) > MAX_TEXT or _HEDGED.search(text):
+    if len(text) > MAX_TEXT or REVOKED.search(text) or _HEDGED.search(text):
         return []
     if found := marked(text):
         return [segment.strip(_AROUND) for segment in found]
@@ -212,14 +208,14 @@ def groups(text: str, gold: str, details: Details) -> Verdict:
 
 def _lists(text: str, form: re.Pattern[str], read: Callable[[re.Match[str]], Hashable]) -> list[Hashable]:
     """The readings of all lists of that form; None for what is said around them and takes them back or goes on."""
-    if len(text) > MAX_TEXT:
+    if len(text) > MAX_TEXT or REVOKED.search(text):
         return []
     found: list[Hashable] = []
     for place in marked(text) or [text]:
         found += map(read, form.finditer(place))
         beside = form.sub("\0", place.replace("\0", " "))
         loose = re.search(r"[\[\]]", _FLAT_LIST.sub(" ", beside.replace("\0", " ")))
-        if loose or _HEDGED.search(beside) or _JOINED.search(beside):
+        if loose or any(words.search(beside) for words in (_HEDGED, DERIVED, JOINED_LIST)):
             found.append(None)
     return found
 
@@ -237,7 +233,7 @@ def block(text: str, item: str) -> Block | None:
     back. A marked answer may run over several lines, so marks only tell where lines begin: "Answer: 1 2" is a line
     "1 2". What is said before the answer is first spoken of is work on the way.
     """
-    if len(text) > MAX_TEXT:
+    if len(text) > MAX_TEXT or REVOKED.search(text):
         return None
     wanted, offered = re.compile(item), re.compile(_OFFERED.replace("ITEM", f"(?:{item})"), re.IGNORECASE)
     spoken_of = re.search(r"\banswers?\b|\\boxed", text, re.IGNORECASE)

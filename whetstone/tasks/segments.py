@@ -10,14 +10,17 @@ MAX_TEXT = 20_000  # characters; a longer text is no answer
 # All patterns are linear: one way to match, bounded repeats or possessive ones.
 _MARK = re.compile(r"\banswers?\b(?!>)[^.\n=:]{0,60}?(?:\b(?:is|are)\b\s{0,3}:?|:|=)", re.IGNORECASE)
 SENTENCE_END = re.compile(
-    r"(?:[.!?]++(?=\s|$)|\n)(?!\s{0,8}(?:or|and|maybe|perhaps|possibly|alternatively|actually|wait|no|but)\b)",
+    r"(?:[.!?]++(?=\s|$)|\n)(?!\s{0,8}(?:or|and|maybe|perhaps|possibly|alternatively|actually|wait|no|but|"
+    r"correction|oops|sorry|i mean|hold on)\b)",
     re.IGNORECASE,
 )
 DENIED_ANSWER = re.compile(r"\b(?:wrong|false|incorrect|bad|not the|not an|no)\s{1,3}$", re.IGNORECASE)
 _LISTED = re.compile(r"[;\s]\s{0,5}([-+−*•(]{0,2}\s{0,2}[0-9][0-9.,/ ]{0,60}?)\s{0,3}(?:[;\n]|$)")
-# "It isn't true that it is 48."
+# "It isn't true that it is 48."; what is struck through; what a page would show in another order than it is read
 REVOKED = re.compile(
-    r"(?:n['’]t|\bnot) (?:true|correct|right|the case)\b|\b(?:false|untrue|wrong) that\b", re.IGNORECASE
+    r"(?:n['’]t|\bnot) (?:true|correct|right|the case)\b|\b(?:false|untrue|wrong) that\b|"
+    r"\bjust kidding\b|\bscratch that\b|<(?:s|del|strike)>[^<]*+</|~~[^~]++~~|\u202e",
+    re.IGNORECASE,
 )
 _HOPE = re.compile(r"[,.]?\s{1,3}I hope\b.*", re.DOTALL)
 TAG = re.compile(r"</?[A-Za-z]{1,12}>")
@@ -27,9 +30,14 @@ ALTERED = re.compile(
     r"negative|(?:more|less|fewer|greater|other|bigger|smaller) than|(?:hundred|thousand|[mbtr]+illion|dozen)s?|"
     r"tens|approx|false|untrue|"
     r"(?:hal[fv]e|third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s|"
-    r"(?:anything|everything|all) (?:but|except)|instead of|squared|cubed|factorial|percent|twice|double|half)\b|"
+    r"(?:anything|everything|all) (?:but|except)|instead of|squared|cubed|factorial|per ?cent|twice|doubled?|half|"
+    r"halved|or thereabouts|give or take|close to)\b|"
     r"n['’]t\b|\\(?:pm|approx|neq|ne|not|mp)\b",
     re.IGNORECASE,
+)
+# Words that make another value of what follows them: "the square of 7".
+DERIVED = re.compile(
+    r"\b(?:square|cube|root|third|quarter|opposite|inverse|reciprocal|negative|reverse) of\b", re.IGNORECASE
 )
 # For words: what leads to them and follows them without being a part of the answer.
 _LEAD_IN = re.compile(
@@ -38,6 +46,7 @@ _LEAD_IN = re.compile(
     r"(?:i got|we get|(?:this|that|it) (?:gives us|would be|must be)|it's|that's)\b)\s{1,3}",
     re.IGNORECASE,
 )
+_TYPE = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:bf|it|rm))\s?\{([^{}]*+)\}")  # LaTeX that only sets type
 _TAIL = re.compile(
     r"\s{1,3}(?:\(final\)|is (?:the|my)(?: correct| right| final)? answer|is correct)\s{0,3}[.!]?$", re.IGNORECASE
 )
@@ -65,8 +74,8 @@ def cut(text: str, end: re.Pattern[str]) -> str:
 
 
 def bare(segment: str) -> str:
-    """Without tags and the phrases around an answer ("I think it's X", "X is the answer")."""
-    segment = TAG.sub(" ", _HOPE.sub("", segment)).strip(' \t\r\n*_`"')
+    """Without tags, type and the phrases around an answer ("I think it's X", "X is the answer", "\\text{X}")."""
+    segment = _TYPE.sub(r"\1", TAG.sub(" ", _HOPE.sub("", segment))).strip(' \t\r\n*_`"')
     for _ in range(3):
         segment = _LEAD_IN.sub("", segment, count=1) if _LEAD_IN.match(segment) else segment
     return _TAIL.sub("", segment)
@@ -100,9 +109,13 @@ def _boxed(text: str) -> Iterable[str]:
 
 
 def introduced(text: str) -> list[str]:
-    """For words: what follows the text's only colon, else its only "is" or "are"."""
+    """For words: what follows the text's only colon, else its only "is" or "are"; with a "not" where what stands
+    right before it denies ("Anything but: X")."""
     for pattern in (r":", r"\b(?:is|are)\b"):
         places = list(re.finditer(pattern, text, re.IGNORECASE))
         if len(places) == 1:
-            return [text[places[0].end() :]]
+            before, after = text[: places[0].start()].rstrip(), text[places[0].end() :]
+            words = (ALTERED, DERIVED)
+            denied = any(match.end() == len(before[-40:]) for each in words for match in each.finditer(before[-40:]))
+            return [f"not {after}" if denied else after]
     return []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -250,6 +251,28 @@ def require_no_code_execution(task: Task) -> None:
         )
 
 
+_THOUGHTS = tuple((re.compile(rf"\s*{re.escape(start)}"), end) for start, end in (
+    ("<think>", "</think>"), ("<seed:think>", "</seed:think>"), ("[THINK]", "[/THINK]"),
+))  # fmt: skip
+
+
+def behind_thoughts(text: str) -> str:
+    """What a model says once it has thought: what follows its thinking section, which its prompt may have opened; all
+    of a text that holds none, nothing of one that never closes it."""
+    for start, end in _THOUGHTS:
+        _, closed, answer = text.partition(end)
+        if closed:
+            return answer
+        if start.match(text):
+            return ""
+    return text
+
+
+def read_answer(task: Task, text: str) -> str | None:
+    """`task.final_answer` of what a model says once it has thought: what its votes and rulings go by."""
+    return task.final_answer(behind_thoughts(text))
+
+
 def judge(task: Task, problem: Problem, text: str) -> Verdict:
     """`task.check` as a verdict: a check that fails is Verdict.ERROR, its reason in `task.last_error`.
 
@@ -257,7 +280,7 @@ def judge(task: Task, problem: Problem, text: str) -> Verdict:
     """
     require_no_code_execution(task)
     try:
-        return as_verdict(task.check(problem, text))
+        return as_verdict(task.check(problem, behind_thoughts(text)))
     except Exception as error:  # the boundary where any failure of a task's own code becomes a verdict
         task.last_error = f"{task.name}: check raised {type(error).__name__}: {error}"
         return Verdict.ERROR

@@ -22,6 +22,7 @@ from tests.evals.rounds.sample_report import (
 from tests.pages import Page, assert_opens, assert_self_contained, browser
 from whetstone.evals.page.figures import labels
 from whetstone.evals.rounds.page import render
+from whetstone.evals.rounds.words import verdict_lines
 
 
 @cache
@@ -70,6 +71,20 @@ def test_every_part_of_a_full_round_is_there() -> None:
     ]:  # fmt: skip
         assert part in words.replace("\u00a0", " "), part
     assert made("full").count("<svg") == 1 + 4 * 4 + 1 + 5  # pairs; four a stratum; overlap; five of reliability
+
+
+def test_what_reading_shows_is_said_and_marked_as_it_is() -> None:
+    report = real_report()
+    change = {"mean": 0.1, "low": 0.02, "high": 0.18, "n": 60, "verdict": "gain"}
+    unclear = change | {"low": -0.02, "verdict": "not distinguishable"}
+    report["reading"] = {"sharpened": change, "smollm2-135m": unclear, "nobody": None}
+    report["verdict"] = verdict_lines(report)
+    page = render(report)
+    marks = re.findall(r'<li class="(good|bad|open)">', page)[:4]
+    assert marks == ["good", "open", "good", "open"]
+    words = Page(page).words.replace("\u00a0", " ")
+    assert "sharpened is right more often with the document: +10.0 points (+2.0 to +18.0)" in words
+    assert "smollm2-135m cannot be told to be right more often with the document: +10.0 points" in words
 
 
 def test_one_entrant_alone_makes_a_page() -> None:

@@ -147,6 +147,12 @@ def test_a_foreign_file_is_found(copy: Path) -> None:
     assert "third" in " ".join(verify(copy).failed)
 
 
+@pytest.mark.parametrize("name", ["outputs/ghost.jsonl", "outputs/first.jsonl.bak", "outputs/.x.part", "outputs/first"])
+def test_a_stranger_among_the_answers_is_found(copy: Path, name: str) -> None:
+    (copy / name).write_text("")
+    assert [each.split(":")[0] for each in verify(copy).failed] == ["files"]
+
+
 def test_a_folder_without_a_round(tmp_path: Path) -> None:
     assert verify(tmp_path).failed == ["log: every line is hashed and follows the one before: there is no log"]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from whetstone.engine.strategies.strategy import Question, Wording
 from whetstone.tasks.keys import problem_seed
-from whetstone.tasks.task import Problem, PromptStyle, Task, Verdict, judge
+from whetstone.tasks.task import Problem, PromptStyle, Task, Verdict, judge, read_answer
 
 
 def question_of(task: Task, problem: Problem, styles: Sequence[PromptStyle], key: bytes) -> Question:
@@ -22,7 +23,7 @@ def question_of(task: Task, problem: Problem, styles: Sequence[PromptStyle], key
     steps = task.styles().get("steps")
     return Question(
         prompts=tuple(tuple(style.messages(task, problem)) for style in styles),
-        read=task.final_answer,
+        read=partial(read_answer, task),
         seed=seed,
         room=styles[0].room(task),
         check=check if task.verifiable else None,

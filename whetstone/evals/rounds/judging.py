@@ -10,7 +10,7 @@ from whetstone.engine.rollout import UNANSWERED, Judge
 from whetstone.errors import UsageError
 from whetstone.evals.rounds.chain import Record
 from whetstone.evals.rounds.draw import Item
-from whetstone.tasks.task import Task, Verdict
+from whetstone.tasks.task import Task, Verdict, read_answer
 
 ACTIONS = ("keep", "drop", "accept", "reject")
 
@@ -76,7 +76,7 @@ def rulings(decided: Sequence[Decision], items: Sequence[Item], tasks: Sequence[
 
 def form_of(task: Task, text: str) -> str:
     """What two answers must share to be decided alike: what the task reads from them, else the bare text."""
-    return task.final_answer(text) or " ".join(text.split())
+    return read_answer(task, text) or " ".join(text.split())
 
 
 @dataclass(frozen=True)

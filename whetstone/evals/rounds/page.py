@@ -73,9 +73,10 @@ def _mood(report: Row) -> str:
 
 
 def _lines(report: Row) -> list[dict[str, str]]:
-    kinds = [MARKS.get(pair["verdict"], "open") for pair in _pairs(report)]
+    compared = [*_pairs(report), *filter(None, report["reading"].values())]  # as `words.verdict_lines` goes
+    kinds = [MARKS.get(each["verdict"], "open") for each in compared]
     lines = report["verdict"]
-    if len(kinds) != len(lines):  # other sentences than one for each pair
+    if len(kinds) != len(lines):  # somebody else's sentences
         kinds = ["open"] * len(lines)
     return [{"kind": kind, "text": tied(line)} for kind, line in zip(kinds, lines, strict=True)]
 

@@ -141,9 +141,8 @@ def _files(path: Path, log: list[Record]) -> str | None:
     here = {entry.relative_to(path).as_posix() for entry in everything} - {".lock", "log.jsonl"}
     revealed = any(record["event"] == "reveal" for record in log)
     here -= set() if revealed else {name for name in here if name.startswith("organiser/")}
-    # answers that are being given stand in no line of the log yet
-    ended = {record["name"] for record in log if record["event"] == "answered"}
-    here -= {name for name in here if name.startswith("outputs/") and name.removesuffix(".jsonl")[8:] not in ended}
+    # answers that are being given, or were never finished, stand in no line of the log
+    here -= {f"outputs/{record['name']}.jsonl" for record in log if record["event"] == "enter"} - set(known)
     if missing := sorted(set(known) - here):
         return f"missing: {', '.join(missing)}"
     if foreign := sorted(here - set(known)):

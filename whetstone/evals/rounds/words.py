@@ -47,8 +47,6 @@ def links(report: dict[str, Any]) -> list[str]:
     if report["without"]:
         found.append((3, f"entered, but gave no answers: {', '.join(report['without'])}"))
     for stratum in strata:
-        if stratum["n"] < SMALL:
-            found.append((6, f"stratum {stratum['stratum']} has {stratum['n']} problems only: its intervals are wide"))
         if stratum["stratum"] == "C" and not any(part["sealed"] for part in stratum["parts"]):
             found.append(
                 (
@@ -57,6 +55,8 @@ def links(report: dict[str, Any]) -> list[str]:
                     "public",
                 )
             )
+    if small := [f"{stratum['stratum']} {stratum['n']}" for stratum in strata if stratum["n"] < SMALL]:
+        found.append((6, f"few problems, so the intervals are wide: stratum {', '.join(small)}"))
     found.append(
         (8, "each entrant is one set of weights: how much another training seed would change is not measured here")
     )
@@ -80,9 +80,12 @@ def verdict_lines(report: dict[str, Any]) -> list[str]:
     for name, change in report["reading"].items():
         if change is not None:
             mean, low, high = (signed(change[key]) for key in ("mean", "low", "high"))
-            lines.append(
-                f"Reading (D less E): {name} is right on {mean} points ({low} to {high}) more with the document."
-            )
+            said = {
+                "gain": "is right more often with the document",
+                "loss": "is right less often with the document",
+                "not distinguishable": "cannot be told to be right more often with the document",
+            }[change["verdict"]]
+            lines.append(f"Reading (D less E): {name} {said}: {mean} points ({low} to {high}).")
     return lines
 
 
