@@ -98,7 +98,9 @@ class Running:
 
 def start(*arguments: object, cwd: Path, env: dict[str, str] | None = None, terminal: str | None = None) -> Running:
     """Start `whet ARGUMENTS` in `cwd`. `terminal`: the device that its messages go to, instead of a file."""
-    return Running(tuple(map(str, arguments)), cwd, env or {}, terminal)
+    # the server that it is forked from has the environment of an earlier test
+    history = {"WHETSTONE_HISTORY": os.environ["WHETSTONE_HISTORY"]}
+    return Running(tuple(map(str, arguments)), cwd, history | (env or {}), terminal)
 
 
 def whet(*arguments: object, cwd: Path, env: dict[str, str] | None = None, seconds: float = 120.0) -> Finished:

@@ -24,12 +24,19 @@ JOB = ("--model", "tiny", "--task", "digits", *OPTIONS)
 LOGS = ("metrics.jsonl", "samples.jsonl", "twin/metrics.jsonl", "twin/samples.jsonl")
 
 
+@pytest.fixture(autouse=True)
+def own_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report says how many runs looked at its problems: those of one test do not count for another."""
+    monkeypatch.setenv("WHETSTONE_HISTORY", str(tmp_path / "history.sqlite"))
+
+
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("desk")
     tiny_folder(folder / "tiny")
     for out, options in (("whole", ()), ("whole-lora", ("--lora",))):
-        done = whet("sharpen", *JOB, *options, "--out", out, cwd=folder)
+        history = {"WHETSTONE_HISTORY": str(folder / f"{out}.sqlite")}
+        done = whet("sharpen", *JOB, *options, "--out", out, cwd=folder, env=history)
         assert done.code == 0, done.err
     return folder
 

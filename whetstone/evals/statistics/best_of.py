@@ -63,7 +63,9 @@ def weighted_at_k(
 
     Sums of weights have no closed form: the mean over all subsets where these are at most `SUBSETS`, else over so many
     drawn with `seed` (the same for equal n and k). Whoever stands for an answer is as likely right as the answer's
-    texts are; ties go to each of the tied with equal chance. ValueError as in `best_of_k`.
+    texts are; of tied answers the one that came first wins, which is as likely as it has votes.
+
+    ValueError as in `best_of_k`.
     """
     n = len(answers)
     if not 1 <= k <= n or len(scores) != n or len(right) != n:
@@ -80,11 +82,11 @@ def weighted_at_k(
             right_A[names[answer]] += right[place]
     right_A /= counts_NA.sum(axis=0)
     chosen_BN = subsets(n, k, seed)
-    present_BA = chosen_BN @ counts_NA > 0
-    totals_BA = np.where(present_BA, chosen_BN @ weights_NA, -np.inf)
+    votes_BA = chosen_BN @ counts_NA
+    totals_BA = np.where(votes_BA > 0, chosen_BN @ weights_NA, -np.inf)
     most_B1 = totals_BA.max(axis=1, keepdims=True)
     slack_B1 = 1e-12 * np.maximum(1.0, np.abs(np.where(np.isfinite(most_B1), most_B1, 0.0)))
-    wins_BA = present_BA & (totals_BA >= most_B1 - slack_B1)
+    wins_BA = np.where(totals_BA >= most_B1 - slack_B1, votes_BA, 0.0)
     return float(((wins_BA @ right_A) / np.maximum(wins_BA.sum(axis=1), 1)).mean())
 
 
