@@ -76,6 +76,12 @@ def by_hand(verifier: HeadVerifier, how: Any, warmth: float, seed: int = 5) -> t
     return texts[place], sum(len(each.ids) for each in candidates)
 
 
+def test_the_list_of_models_says_which_have_one(ask: openai.OpenAI) -> None:
+    free = ["certainty", "confidence", "likelihood"]
+    found = {each.id: (each.model_extra or {}).get("verifiers") for each in ask.models.list()}
+    assert found == {"tiny": sorted([*free, "head"]), "other": free, "judged": None}
+
+
 @pytest.mark.parametrize("seed", [5, 6, 7])
 @pytest.mark.parametrize("how", ["best", "weighted"])
 def test_a_head_chooses_as_it_scores(ask: openai.OpenAI, verifier: HeadVerifier, how: str, seed: int) -> None:

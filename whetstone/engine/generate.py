@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from whetstone.engine.backends import Backend, Source, local
 from whetstone.engine.engine import Engine
 from whetstone.engine.protocol import Completion, Finish, Request, SamplingParams, TopLogprobs
-from whetstone.engine.remote.endpoint import Endpoint
 from whetstone.engine.rollout import completion_text
 from whetstone.engine.text.detokenize import Detokenizer
 from whetstone.errors import UsageError
@@ -84,10 +83,12 @@ def _answered(
     if heard is None:
         return sampler.sample(requests, params)
     (request,) = requests
-    if isinstance(sampler, Endpoint):
-        return [[sampler.stream(request, params, heard)]]
     if isinstance(sampler, Engine) and backend.tokenizer is not None:
         return [[_spoken(sampler, backend.tokenizer, request, params, heard)]]
+    from whetstone.engine.remote.endpoint import Endpoint  # the engine needs no HTTP client
+
+    if isinstance(sampler, Endpoint):
+        return [[sampler.stream(request, params, heard)]]
     [[completion]] = sampler.sample(requests, params)  # a backend that gives whole answers only
     heard(completion_text(completion, backend.tokenizer))
     return [[completion]]

@@ -14,15 +14,17 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 
 class Snapshot:
-    """Remembers tensors by address, version counter and a weak reference to the storage of each.
+    """Remembers tensors by identity, version counter, address and a weak reference to the storage of each.
 
-    `addresses` tell whether they were written to in place or replaced. A new tensor may stand at the old address with
-    the old version, but not while the old storage is known alive.
+    The version tells whether one was written to in place, `addresses` whether it was given other memory, its identity
+    whether another looks at the same memory in another way. A new tensor may stand at the old address with the old
+    version, but not while the old storage is known alive.
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         _count_optimizer_steps()
         held = list(tensors)
+        self._identities = list(map(id, held))
         self._versions = [tensor._version for tensor in held]
         self.addresses = [tensor.data_ptr() for tensor in held]
         self._storages = [StorageWeakRef(tensor.untyped_storage()) for tensor in held]
@@ -31,7 +33,8 @@ class Snapshot:
         """Whether these are the same tensors, unchanged."""
         now = list(tensors)
         return (
-            [tensor._version for tensor in now] == self._versions
+            list(map(id, now)) == self._identities
+            and [tensor._version for tensor in now] == self._versions
             and [tensor.data_ptr() for tensor in now] == self.addresses
             and not any(storage.expired() for storage in self._storages)
         )

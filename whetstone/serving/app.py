@@ -109,7 +109,7 @@ def _adapters(app: FastAPI, state: State, keys: Keys) -> None:
             )
         except UsageError as failure:
             raise bad(str(failure), code="adapter_not_loaded") from None
-        return JsonResponse(described(served))
+        return JsonResponse(described(state, served))
 
     @app.post("/v1/unload_lora_adapter")
     async def unload_adapter(request: Request) -> Response:
@@ -125,7 +125,7 @@ def _adapters(app: FastAPI, state: State, keys: Keys) -> None:
 def _reading(app: FastAPI, state: State) -> None:
     @app.get("/v1/models")
     async def models() -> Response:
-        data = [described(served) for served in state.models.all]
+        data = [described(state, served) for served in state.models.all]
         data += [offered(state, name) for name in state.offers.named]
         return JsonResponse({"object": "list", "data": data + [routed(route) for route in state.routes.values()]})
 
@@ -134,7 +134,7 @@ def _reading(app: FastAPI, state: State) -> None:
         if name in state.routes:
             return JsonResponse(routed(state.routes[name]))
         named = name in state.offers.named
-        return JsonResponse(offered(state, name) if named else described(state.models.get(name)))
+        return JsonResponse(offered(state, name) if named else described(state, state.models.get(name)))
 
     @app.get("/health")
     async def health() -> Response:
@@ -147,8 +147,8 @@ def _reading(app: FastAPI, state: State) -> None:
         return Response(report.metrics(state), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def described(served: Served) -> dict[str, object]:
-    """A model as /v1/models lists it."""
+def described(state: State, served: Served) -> dict[str, object]:
+    """A model as /v1/models lists it; `verifiers` are those that its strategies may go `by`."""
     return {
         "id": served.name,
         "object": "model",
@@ -157,6 +157,7 @@ def described(served: Served) -> dict[str, object]:
         "parent": served.base,
         "max_model_len": served.engine.capacity,
         "weight_version": served.engine.weight_version,
+        "verifiers": sorted(state.offers.verifiers(served)),
     }
 
 
@@ -164,7 +165,8 @@ def offered(state: State, name: str) -> dict[str, object]:
     """A strategy with a name of its own, as /v1/models lists it; its `parent` is the model."""
     model, _, strategy = state.offers.named[name].partition(AT)
     try:
-        served = described(state.models.get(model))
+        served = described(state, state.models.get(model))
+        del served["verifiers"]  # its name says which, if any
     except ApiError:  # an adapter that was unloaded
         served = {"object": "model", "owned_by": "whetstone"}
     return served | {"id": name, "created": state.offers.created, "parent": model, "strategy": strategy}

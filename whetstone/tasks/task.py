@@ -251,9 +251,8 @@ def require_no_code_execution(task: Task) -> None:
         )
 
 
-_THOUGHTS = tuple((re.compile(rf"\s*{re.escape(start)}"), end) for start, end in (
-    ("<think>", "</think>"), ("<seed:think>", "</seed:think>"), ("[THINK]", "[/THINK]"),
-))  # fmt: skip
+THINKING = (("<think>", "</think>"), ("<seed:think>", "</seed:think>"), ("[THINK]", "[/THINK]"))  # opened, closed by
+_THOUGHTS = tuple((re.compile(rf"\s*{re.escape(start)}"), end) for start, end in THINKING)
 
 
 def behind_thoughts(text: str) -> str:

@@ -64,7 +64,12 @@ def one_norm(model: Decoder) -> None:
         model.norm.weight.mul_(torch.linspace(0.5, 2, len(model.norm.weight)))
 
 
-CHANGES = [sgd, fused_adamw, checkpoint, in_inference_mode, new_storage, new_parameter, one_bias, one_norm]
+def transposed(model: Decoder) -> None:
+    """Another parameter on the very memory of the one before it."""
+    model.layers[0].mixer.o.weight = torch.nn.Parameter(model.layers[0].mixer.o.weight.detach().t())
+
+
+CHANGES = [sgd, fused_adamw, checkpoint, in_inference_mode, new_storage, new_parameter, one_bias, one_norm, transposed]
 
 
 @pytest.mark.parametrize("storage", STORAGES)
@@ -120,6 +125,21 @@ def test_adapters_are_merged_and_their_training_is_seen(name: str) -> None:
     for linear in (module for module in model.modules() if hasattr(module, "adapter")):
         linear.adapter = None
     assert torch.equal(alone(runner, IDS), bare)
+
+
+def test_an_adapter_that_is_moved_is_seen() -> None:
+    """The tensors and scales are those of before, in their order; only the place is another."""
+    model = decoder("llama-tied")
+    runner = NativeRunner(model, 2, threads=1)
+    apply_lora(model, rank=3, alpha=6.0, targets="gate")
+    with torch.no_grad():
+        for parameter in lora_parameters(model):
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    before = alone(runner, IDS)
+    for layer in model.layers:
+        layer.channel.up.adapter, layer.channel.gate.adapter = layer.channel.gate.adapter, None
+    assert not torch.equal(alone(runner, IDS), before)
+    assert relative_error(alone(runner, IDS), reference(model, IDS)[0]) < 1e-4
 
 
 def test_new_tensors_are_seen_though_the_memory_is_given_out_anew() -> None:

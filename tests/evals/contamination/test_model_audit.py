@@ -11,9 +11,12 @@ import pytest
 from filelock import FileLock
 
 from tests.tiny import digit_task, tiny_folder
+from whetstone.engine.engine import Engine
+from whetstone.engine.rollout import PromptTooLong
 from whetstone.errors import UsageError
 from whetstone.evals.contamination import model_audit, siblings
 from whetstone.evals.contamination.items import ItemSet, document_ids, draw, suspects
+from whetstone.evals.contamination.measure import greedy_right
 from whetstone.evals.contamination.model_audit import Plan, audit_model
 from whetstone.evals.contamination.rewording import reword
 from whetstone.evals.contamination.siblings import Effort, Pools, Sibling, documents, pools, train
@@ -124,6 +127,14 @@ def test_a_reward_that_never_differs_is_said(tmp_path: Path) -> None:
     drawn = pools(task, LEVEL, b"key", replace(SMALL, members=6, fresh=6, filler=6))
     note = train(loaded, task, LEVEL, "only", drawn, Sibling("rl", "verbatim"), b"key", lambda *_: None)
     assert "no signal" in note
+
+
+def test_a_model_without_room_for_the_questions_is_not_audited(tmp_path: Path) -> None:
+    """Beyond its positions it answers noise, of which no gap to twins could be told."""
+    loaded, task = load(str(tiny_folder(tmp_path / "model", max_positions=40))), load_task("addition")
+    items = suspects(task, LEVEL, "7", 12, 12, 4)[0].items
+    with pytest.raises(PromptTooLong, match="but the model takes 40 in all"):
+        greedy_right(loaded, Engine(loaded.model), task, "only", items)
 
 
 def test_no_item_stands_in_two_pools() -> None:

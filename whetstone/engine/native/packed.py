@@ -2,6 +2,7 @@
 
 The model's parameters stay the truth (DESIGN law 1). Before each step every parameter's version counter and address
 are compared with those that were packed; what changed, by an optimizer, a checkpoint or an adapter, is packed again.
+Parameters and adapters may be replaced; the layers that hold them are those of the model when the engine was made.
 
 torch counts a version for every operation in place, but not for those of fused optimizers (2.13), so a hook counts one
 after every optimizer step. Writes that go around torch, through `.data` or a numpy view, are not noticed by anyone.
@@ -10,6 +11,7 @@ after every optimizer step. Writes that go around torch, through `.data` or a nu
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -55,21 +57,21 @@ class _Piece:
     linears: tuple[Linear, ...] = ()
     weight_of: nn.Module | None = None
     seen: Snapshot | None = None
-    scales: list[float] = field(default_factory=list)
+    scales: list[float | None] = field(default_factory=list)
 
-    def sources(self) -> tuple[list[Tensor], list[float]]:
-        """Everything that the piece's values depend on: tensors, and the adapters' scales."""
+    def sources(self) -> tuple[list[Tensor], list[float | None]]:
+        """Everything that the piece's values depend on: tensors, and for each linear its adapter's scale."""
         if self.weight_of is not None:
             return [_parameter(self.weight_of, "weight")], []
         tensors: list[Tensor] = []
-        scales: list[float] = []
-        for linear in self.linears:
+        scales: list[float | None] = [None] * len(self.linears)
+        for place, linear in enumerate(self.linears):
             tensors += [tensor for tensor in linear._parameters.values() if tensor is not None]
             if (adapter := linear._modules.get("adapter")) is not None:
                 if not isinstance(adapter, LowRank):
                     raise WorkFailed(f"the CPU kernel knows no adapter of the kind {type(adapter).__name__}")
                 tensors += [_parameter(adapter, "a"), _parameter(adapter, "b")]
-                scales.append(adapter.scale)
+                scales[place] = adapter.scale
         return tensors, scales
 
 
@@ -103,11 +105,11 @@ class PackedWeights:
         return changed
 
     def _everything(self) -> tuple[list[Tensor], list[float | None]]:
-        """What all pieces depend on: tensors, and the adapters' scales (None for one of another kind)."""
+        """What all pieces depend on: tensors, and for each linear its adapter's scale (None where it has none)."""
         tensors: list[Tensor] = [tensor for table in self._tables for tensor in table.values() if tensor is not None]
-        adapters = [adapter for table in self._adapters if (adapter := table.get("adapter")) is not None]
-        tensors += [tensor for adapter in adapters for tensor in adapter.parameters()]
-        return tensors, [adapter.scale if isinstance(adapter, LowRank) else None for adapter in adapters]
+        adapters = [table.get("adapter") for table in self._adapters]
+        tensors += [tensor for adapter in adapters if adapter is not None for tensor in adapter.parameters()]
+        return tensors, [None if adapter is None else _scale(adapter) for adapter in adapters]
 
     def _repack(self) -> bool:
         changed = False
@@ -145,6 +147,10 @@ class PackedWeights:
             )
         if failed:
             raise WorkFailed("there is not enough memory for the CPU kernel's copy of the weights")
+
+
+def _scale(adapter: nn.Module) -> float:
+    return adapter.scale if isinstance(adapter, LowRank) else math.nan  # `sources` refuses other kinds
 
 
 def _parameter(module: nn.Module, name: str) -> Tensor:

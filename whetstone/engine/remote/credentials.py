@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
 from typing import NoReturn
 
 from whetstone.errors import UsageError
@@ -13,6 +14,7 @@ VARIABLE = "OPENAI_API_KEY"
 HIDDEN = "[key]"
 # A shorter one is a dummy such as "EMPTY" that local servers take; hiding it would spoil ordinary words.
 LENGTH_OF_A_SECRET = 8
+_SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 class ApiKey:
@@ -25,7 +27,7 @@ class ApiKey:
         if not value or not all("!" <= character <= "~" for character in value):
             raise UsageError(f"{where} holds no API key: it must be one word of printable ASCII")
         self._value = value
-        self._pattern = re.compile(re.escape(value), re.IGNORECASE)
+        self._pattern = re.compile(re.escape(value), re.IGNORECASE | re.ASCII)
 
     @classmethod
     def from_file(cls, path: Path) -> ApiKey:
@@ -53,16 +55,22 @@ class ApiKey:
 
     def begun(self, text: str) -> int:
         """How many characters at the end of `text` may be the beginning of the key."""
-        key, tail = self._value.casefold(), text.casefold()
-        if len(key) < LENGTH_OF_A_SECRET or len(tail) != len(text):
+        key = _small(self._value)
+        tail = _small(text[1 - len(key) :])
+        if len(key) < LENGTH_OF_A_SECRET:
             return 0
-        return next((size for size in range(min(len(key) - 1, len(tail)), 0, -1) if tail.endswith(key[:size])), 0)
+        return next((size for size in range(len(tail), 0, -1) if tail.endswith(key[:size])), 0)
 
     def __repr__(self) -> str:
         return f"ApiKey({HIDDEN})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an API key is not written anywhere")
+
+
+def _small(text: str) -> str:
+    """ASCII letters small, as many characters as before: str.lower and casefold make two of some."""
+    return text.translate(_SMALL)
 
 
 class Veil:

@@ -155,8 +155,9 @@ class Delivery:
     ) -> tuple[int, httpx.Headers, object]:
         """Status, headers, and the JSON of the body; None where it is none. Events go to the stream as they come."""
         async with http.stream("POST", f"{self.address}/{path}", json=content) as response:
-            events = stream if response.headers.get("content-type", "").startswith("text/event-stream") else None
-            payload, size = bytearray(), 0
+            good = 200 <= response.status_code < 300
+            streams = good and response.headers.get("content-type", "").startswith("text/event-stream")
+            events, payload, size = stream if streams else None, bytearray(), 0
             async for chunk in response.aiter_bytes():
                 size += len(chunk)
                 if size > LARGEST_RESPONSE:
@@ -166,7 +167,7 @@ class Delivery:
                 else:
                     _fed(events, chunk)
             said = self._read(bytes(payload)) if events is None else _ended(events)
-            if events is None and stream is not None and 200 <= response.status_code < 300:
+            if events is None and stream is not None and good:
                 stream.whole(said)
             return response.status_code, response.headers, said
 

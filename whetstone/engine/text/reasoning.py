@@ -8,6 +8,7 @@ from whetstone.engine.text.events import Content, Reasoning
 from whetstone.engine.text.marks import MarkFinder
 from whetstone.engine.text.parser import GeneratorParser
 from whetstone.engine.text.source import SPACE, Steps
+from whetstone.tasks.task import THINKING
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,7 @@ class ThinkingMarks:
         return prompt.rstrip(SPACE).endswith(self.open)
 
 
-KNOWN_MARKS = (
-    ThinkingMarks(),
-    ThinkingMarks("<seed:think>", "</seed:think>"),
-    ThinkingMarks("[THINK]", "[/THINK]"),
-)
+KNOWN_MARKS = tuple(ThinkingMarks(*pair) for pair in THINKING)
 
 
 def thinking_marks(template: str) -> ThinkingMarks | None:

@@ -46,11 +46,17 @@ def measured(
     engine = Engine(loaded.model)
     scores |= completions(loaded, engine, subjects.items)
     tick()
-    asked = Questioner(engine, loaded.tokenizer, task, task.styles()[style])
-    problems = [item.problem for item in subjects.items]
-    scores["twin_gap"] = measure_greedy(asked, problems, task.styles()[style].room(task)).first_right
+    scores["twin_gap"] = greedy_right(loaded, engine, task, style, subjects.items)
     tick()
     return scores
+
+
+def greedy_right(loaded: Loaded, engine: Engine, task: Task, style: str, items: Sequence[Item]) -> list[int]:
+    """1 or 0 for each item: whether the greedy answer is right. Raises PromptTooLong where the model has no room for a
+    question and its answer: what it says beyond its positions tells nothing about what it has seen."""
+    how = task.styles()[style]
+    asked = Questioner(engine, loaded.tokenizer, task, how, positions=engine.capacity)
+    return measure_greedy(asked, [item.problem for item in items], how.room(task)).first_right
 
 
 def likelihood_scores(loaded: Loaded, items: Sequence[Item]) -> Scores:

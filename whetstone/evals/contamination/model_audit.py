@@ -15,14 +15,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from whetstone.engine.engine import Engine
-from whetstone.engine.rollout import Questioner
 from whetstone.errors import UsageError
 from whetstone.evals.contamination import report
 from whetstone.evals.contamination.items import Item, ItemSet, suspects
-from whetstone.evals.contamination.measure import STEPS, Scores, measured
+from whetstone.evals.contamination.measure import STEPS, Scores, greedy_right, measured
 from whetstone.evals.contamination.page import render
 from whetstone.evals.contamination.siblings import DOSES, EFFORTS, Sibling, pools, train
-from whetstone.evals.measure import measure_greedy
 from whetstone.files import atomic_write_json, atomic_write_text
 from whetstone.models.loading import Loaded, load
 from whetstone.runs.progress import Progress
@@ -175,9 +173,7 @@ class Audit:
         return found
 
     def _right(self, loaded: Loaded, items: Sequence[Item]) -> list[int]:
-        how = self.task.styles()[self.asked.style]
-        asked = Questioner(Engine(loaded.model), loaded.tokenizer, self.task, how)
-        return measure_greedy(asked, [item.problem for item in items], how.room(self.task)).first_right
+        return greedy_right(loaded, Engine(loaded.model), self.task, self.asked.style, items)
 
     def _contaminated(self, sibling: Sibling) -> dict[str, Any]:
         """Train one sibling, keep its scores, let its weights go."""

@@ -132,7 +132,7 @@ class Answering:
             stage.total = stage.done
         _require_answers(backend, pool)
         told = self._told(subject, asked, measured, left_out) | {"uncounted": _uncounted(backend) - uncounted}
-        return told | {"verifier": made_for(tools)}, measured.points
+        return told | {"verifier": about_head(tools)}, measured.points
 
     def _tools(
         self, subject: Subject, loaded: Loaded | None, backend: Backend, asked: Asked, file: SampleFile
@@ -227,7 +227,7 @@ def _require_answers(backend: Backend, pool: SharedPool) -> None:
         raise WorkFailed(f"not one of {pool.drawn} requests was answered, the last for this: {facts['last_failure']}")
 
 
-def made_for(tools: Tools) -> dict[str, Any] | None:
+def about_head(tools: Tools) -> dict[str, Any] | None:
     """What the learned verifier was made from, what that cost, and what it is worth: {task, level, problems, samples,
     tokens, flops, seconds, auc_within, words}. None without one."""
     head = tools.verifiers.get("head")
