@@ -42,7 +42,7 @@ from whetstone.errors import UsageError
 from whetstone.runs.progress import Progress, Stage
 
 MOST_OPEN = 24  # claims on a page about which nothing was found
-VERSION = 3  # of what a stage makes: goes up when it makes something else from the same input
+VERSION = 4  # of what a stage makes: goes up when it makes something else from the same input
 SHORTER, LONGER = 3.0, 30.0  # seconds by which the sound may be shorter or longer than the words before that is told
 
 
