@@ -18,8 +18,8 @@ import pytest
 
 import whetstone.episodes
 from tests.episodes.conversation import conversation, interview
+from tests.episodes.live_library import library
 from tests.episodes.memory import MemoryShelf
-from tests.episodes.running import library
 from tests.episodes.written import ABOUT, content, segment
 from tests.pages import QUIET
 from whetstone.episodes.library.door import EXTENSION

@@ -14,7 +14,7 @@ from tests.episodes.written import ABOUT, content, segment
 from whetstone.episodes.content import About
 from whetstone.episodes.gate import Gate
 from whetstone.episodes.gate.recheck import recheck
-from whetstone.episodes.library import library_app
+from whetstone.episodes.library.app import library_app
 from whetstone.episodes.library.shelf import Reply, UnknownEpisode, Wanted
 from whetstone.episodes.library.stored import StoredShelf, keep, kept_content, open_shelf
 from whetstone.episodes.search import Search

@@ -12,7 +12,8 @@ import pytest
 
 from tests.serving.live import client, post, tiny_server
 from whetstone.errors import UsageError
-from whetstone.serving.guard import Keys, host_name, is_loopback
+from whetstone.serving.binding import host_name, is_loopback
+from whetstone.serving.guard import Keys
 from whetstone.serving.limits import Limits
 from whetstone.serving.server import Background, Server, Settings
 

@@ -6,7 +6,7 @@ everywhere weigh little anyhow), and a check that needs them does not veto.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def _words(text: str) -> frozenset[str]:
@@ -91,24 +91,35 @@ _IRREGULAR = {
     "feet": "foot", "lives": "life", "tidal": "tide", "ate": "eat", "eaten": "eat", "tore": "tear", "torn": "tear",
     "people": "person",
     "beaten": "beat", "bore": "bear", "flew": "fly", "froze": "freeze", "frozen": "freeze", "shown": "show",
+    "rose": "rise", "risen": "rise", "sank": "sink", "sunk": "sink", "shrank": "shrink", "shrunk": "shrink",
+    "forgot": "forget", "forgotten": "forget", "forbade": "forbid", "forbidden": "forbid",
 }  # fmt: skip
 
-# words that exclude each other: who says one of a group has not said the other one
+# words that exclude each other: who says one side has not said the other
 _PAIRS = """
-    north south | east west | cheap expensive,dear,costly | rise,climb fall,drop,sink
-    | increase,grow decrease,reduce,shrink | win,gain lose | succeed,success fail,failure | safe dangerous
-    | accept,approve reject,refuse | allow,permit forbid,ban | support oppose | hot cold | true false | legal illegal
-    | possible impossible | likely unlikely | able unable | agree disagree | remember forget | friend enemy | love hate
-    | all,every half,few | always sometimes | easy difficult,hard | strong weak | public secret
+    rise climb increase grow / fall drop sink decrease decline reduce shrink | north northern / south southern
+    | east eastern / west western | cheap / expensive dear costly | win gain / lose | succeed success / fail failure
+    | safe / dangerous | accept approve / reject refuse | allow permit / forbid ban | support / oppose | hot / cold
+    | true / false | legal / illegal banned | possible / impossible | likely / unlikely | able / unable
+    | agree / disagree | remember / forget | friend / enemy | love / hate | all every / half few | always / sometimes
+    | easy / difficult hard | strong / weak | public / secret
 """
+# words that may be exchanged where the sentence is turned with them: what one buys another sells
+_CONVERSE_PAIRS = """
+    more / less fewer | most / least | higher / lower | highest / lowest | larger bigger / smaller
+    | largest biggest / smallest | longer / shorter | longest / shortest | older / younger newer
+    | oldest / youngest newest | faster / slower | fastest / slowest | above over / below under | before / after
+    | first / last | with / without | buy / sell | import / export | born / die died | open / close
+    | begin start / end
+"""
+Opposites = Sequence[tuple[frozenset[str], frozenset[str]]]  # of stems
 
 
-def _opposites() -> dict[str, frozenset[str]]:
-    found: dict[str, frozenset[str]] = {}
-    for pair in _PAIRS.split("|"):
-        one, other = (frozenset(stem(word) for word in side.split(",")) for side in pair.split())
-        found |= {word: found.get(word, frozenset()) | other for word in one}
-        found |= {word: found.get(word, frozenset()) | one for word in other}
+def _opposites(pairs: str) -> Opposites:
+    found = []
+    for pair in pairs.split("|"):
+        one, other = (frozenset(map(stem, side.split())) for side in pair.split("/"))
+        found += [(one, other), (other, one)]
     return found
 
 
@@ -131,7 +142,7 @@ def stem(token: str) -> str:
     """A token without the endings of English plurals, verbs and adverbs: for comparing meanings, never for quotes."""
     token = token.removesuffix("'s").removesuffix("'")
     if token in _IRREGULAR:
-        return _IRREGULAR[token]
+        return _root(_IRREGULAR[token])
     if len(token) <= 3 or not token.isascii() or not token.isalpha():
         return token
     for ending, replacement in (("ies", "y"), ("ied", "y"), ("ing", ""), ("edly", ""), ("ed", ""), ("ly", "")):
@@ -151,4 +162,5 @@ def _root(root: str) -> str:
     return root[:-1] if len(root) > 3 and root.endswith("e") else root
 
 
-OPPOSITES = _opposites()
+OPPOSITES = _opposites(_PAIRS)
+CONVERSES = _opposites(_CONVERSE_PAIRS)

@@ -16,8 +16,10 @@ from typing import Any
 from whetstone.episodes import kept
 from whetstone.episodes.content import About, Badge, Chapter, Content, Quote
 from whetstone.episodes.embedding import Embedder
-from whetstone.episodes.evidence_found import EvidenceFinder
-from whetstone.episodes.evidence_web import Gathered, Gatherer, forget_unused
+from whetstone.episodes.evidence.finding import EvidenceFinder
+from whetstone.episodes.evidence.gathering import Gathered, Gatherer, forget_unused
+from whetstone.episodes.evidence.own_words import OwnWords
+from whetstone.episodes.evidence.searching import SearchEndpoint
 from whetstone.episodes.extract import content_without_model
 from whetstone.episodes.gate import Gate
 from whetstone.episodes.gate.recheck import recheck
@@ -27,7 +29,6 @@ from whetstone.episodes.model.claims import to_check
 from whetstone.episodes.model.factcheck import check_claims, fewer
 from whetstone.episodes.model.reading import read
 from whetstone.episodes.model.writer import Writer
-from whetstone.episodes.own_words import OwnWords
 from whetstone.episodes.page import write_page
 from whetstone.episodes.page.clock import clock
 from whetstone.episodes.page.exports import renamed
@@ -37,12 +38,11 @@ from whetstone.episodes.sounds import sound_here, sound_of
 from whetstone.episodes.store import Episode, Store, stages, vectors
 from whetstone.episodes.store.packing import fingerprint
 from whetstone.episodes.transcript import Origin, Transcript
-from whetstone.episodes.web_search import SearchEndpoint
 from whetstone.errors import UsageError
 from whetstone.runs.progress import Progress, Stage
 
 MOST_OPEN = 24  # claims on a page about which nothing was found
-VERSION = 3  # of what a stage makes: goes up when it makes something else from the same input
+VERSION = 4  # of what a stage makes: goes up when it makes something else from the same input
 SHORTER, LONGER = 3.0, 30.0  # seconds by which the sound may be shorter or longer than the words before that is told
 
 

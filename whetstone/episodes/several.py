@@ -9,9 +9,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from whetstone.episodes import evidence_files, ingest
+from whetstone.episodes import ingest
 from whetstone.episodes.content import About
-from whetstone.episodes.evidence_web import forget_unused
+from whetstone.episodes.evidence.files import document
+from whetstone.episodes.evidence.gathering import forget_unused
 from whetstone.episodes.fetching import is_address
 from whetstone.episodes.listening import Listening, Made, Settings
 from whetstone.episodes.page.folder import require_place
@@ -59,7 +60,7 @@ def listen(wanted: Wanted, out: Path, settings: Settings, progress: Progress, li
     """
     _require_sources(wanted)
     require_place(out)
-    added = [evidence_files.document(path) for path in wanted.evidence]
+    added = [document(path) for path in wanted.evidence]
     outcome = Outcome()
     with locked_beside(out), Store(library or library_file()) as store:
         listening = Listening(store, settings, progress)

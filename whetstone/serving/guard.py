@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whetstone.serving.answers import error_response
+from whetstone.serving.binding import host_name, is_loopback
 from whetstone.serving.errors import ApiError, shutting_down
 from whetstone.serving.state import State
 
@@ -185,20 +185,3 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
         return left.pop() if left else await receive()
 
     return replay
-
-
-def host_name(host: str) -> str:
-    """The name in a Host header, without its port and an IPv6 address's brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.rpartition(":")[0].lower() if ":" in host else host.lower()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine and nobody else can reach it."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import socket
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import uvicorn
@@ -20,7 +19,8 @@ from starlette.types import ASGIApp
 from whetstone.engine.service import Service
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.serving.app import build
-from whetstone.serving.guard import Keys, is_loopback
+from whetstone.serving.binding import Uvicorn, address_of, bind, is_loopback
+from whetstone.serving.guard import Keys
 from whetstone.serving.heads import with_heads
 from whetstone.serving.limits import Limits
 from whetstone.serving.models import MakeEngine, Models, plain_engine
@@ -72,8 +72,7 @@ class Server:
         local = is_loopback(self.settings.host)
         _require_safe(self.settings, local, bool(rooms))
         self._socket = bind(self.settings.host, self.settings.port)
-        address, port = self._socket.getsockname()[:2]
-        self.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+        self.url = address_of(self._socket)
         self._service = Service(self.settings.limits.queue)
         try:
             self._models = Models(self._service, make_engine)
@@ -84,7 +83,7 @@ class Server:
             raise
         hosts = self.settings.allowed_hosts if local else None
         app = build(self.state, Keys(self.settings.keys), hosts, self.settings.allowed_origins, rooms)
-        self._uvicorn = _Uvicorn(
+        self._uvicorn = Uvicorn(
             uvicorn.Config(
                 app,
                 http="h11",
@@ -165,20 +164,6 @@ def _require_safe(settings: Settings, local: bool, rooms: bool) -> None:
         raise UsageError(f"others can reach {settings.host}: give --api-key-file, or serve on 127.0.0.1 (the default)")
 
 
-class _Uvicorn(uvicorn.Server):
-    """Leaves signals to us and tells when it listens."""
-
-    ready: Callable[[], None]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
 class Background:
     """A server in a thread of its own, for notebooks and tests: `with Background(server): …`."""
 
@@ -215,21 +200,3 @@ class Background:
             self._failure = failure
         finally:
             self._ready.set()
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket that is bound and does not listen yet."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind, protocol)
-        try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind(address)
-        except OSError:
-            bound.close()
-            raise
-    except OSError as failure:
-        raise UsageError(
-            f"cannot listen on {host} port {port} ({failure.strerror or failure}): choose another --port"
-        ) from failure
-    return bound

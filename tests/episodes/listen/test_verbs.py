@@ -128,3 +128,11 @@ def test_who_says_a_single_sentence_is_put_right_for_good(tide: Path, tmp_path: 
     tide.write_text(VTT.replace("Hello and welcome", "Hello, hello and welcome"))
     assert whet(tide, "--out", page).code == 0
     assert f"<v M. Voss>{words}" in re.sub(r"<\d[\d:.]*>", "", (page / "transcript.vtt").read_text())
+
+
+def test_the_help_says_how_to_begin_and_groups_the_options(whet: Any) -> None:
+    assert "whet listen SOURCE --out DIR makes the page" in whet("--help").out
+    page = whet("page", "--help").out
+    headings = ("A model that reads", "Claims and evidence", "Sound", "Search by meaning")
+    places = [page.index(f"─ {each} ") for each in headings]
+    assert places == sorted(places) and page.index("--with") > places[0] > page.index("--json")

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from tests.episodes.conversation import conversation
+from tests.episodes.live_library import library
 from tests.episodes.model.scripted import Scripted, served
-from tests.episodes.running import library
 from whetstone.engine.backends import Source
 from whetstone.episodes.content import About
 from whetstone.episodes.library.shelf import Wanted

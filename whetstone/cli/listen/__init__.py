@@ -8,6 +8,17 @@ import typer
 import typer.core
 
 from whetstone.cli.listen import library, page
+from whetstone.cli.verb import command
+
+HELP = """A podcast in, a page out, and every quote on it was really said.
+
+`whet listen SOURCE --out DIR` makes the page; `whet listen page --help` names its options. The other verbs are for the
+library of all episodes.
+
+Example: `whet listen episode.mp3 --out page`
+
+Example: `whet listen talk.vtt --with https://HOST/v1 --model NAME --out page`
+"""
 
 
 class _PageByDefault(typer.core.TyperGroup):
@@ -22,11 +33,12 @@ class _PageByDefault(typer.core.TyperGroup):
 app = typer.Typer(
     name="listen",
     cls=_PageByDefault,
-    help="A podcast in, a page out, and every quote on it was really said: `whet listen FILE --out DIR`.",
+    help=HELP,
+    subcommand_metavar="SOURCE --out DIR | COMMAND [ARGS]...",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
-app.command()(page.page)
+app.command("page")(command(page.Page))
 app.command()(library.serve)
 app.command()(library.search)
 app.command("list")(library.list_)

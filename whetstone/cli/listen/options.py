@@ -9,8 +9,8 @@ import typer
 
 if TYPE_CHECKING:
     from whetstone.episodes.embedding import Embedder
+    from whetstone.episodes.evidence.searching import SearchEndpoint
     from whetstone.episodes.model.writer import Writer
-    from whetstone.episodes.web_search import SearchEndpoint
 
 LIBRARY_HELP = "The file that keeps all episodes ($WHETSTONE_LIBRARY)."
 Library = Annotated[Path | None, typer.Option(help=LIBRARY_HELP, show_default="in your data folder")]
@@ -72,7 +72,7 @@ def search_endpoint(address: str | None, key_file: Path | None) -> SearchEndpoin
     """Where evidence is looked for, None without an address. Raises UsageError."""
     if address is None:
         return None
-    from whetstone.episodes.web_search import SearchEndpoint, SearchKey
+    from whetstone.episodes.evidence.searching import SearchEndpoint, SearchKey
 
     return SearchEndpoint(address, SearchKey.found(key_file))
 

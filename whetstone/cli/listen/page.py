@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -24,12 +25,12 @@ from whetstone.cli.options import ApiKeyFile, EndpointFile
 
 if TYPE_CHECKING:
     from whetstone.episodes.listening import Settings
-    from whetstone.episodes.several import Outcome, Wanted
+    from whetstone.episodes.several import Outcome
 
 Sources = Annotated[
     list[str],
     typer.Argument(
-        metavar="SOURCE...",
+        metavar="SOURCE",
         help="Sound (mp3, m4a, wav, ogg, flac), a transcript (VTT, SRT, JSON, HTML, text), a folder, or a feed.",
         show_default=False,
     ),
@@ -77,85 +78,114 @@ Anew = Annotated[bool, typer.Option("--anew", help="Let the model read, and the 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a page on standard output.")]
 
 
-def page(
-    sources: Sources,
-    out: Out,
-    episode: Which = 1,
-    all_of_feed: All = False,
-    title: Title = None,
-    show: Show = None,
-    model: With = None,
-    name: ModelName = None,
-    merge_with: MergeWith = None,
-    merge_name: MergeName = None,
-    api_key_file: ApiKeyFile = None,
-    endpoint_settings: EndpointFile = None,
-    context: Context = None,
-    judge: Judge = True,
-    evidence: EvidenceFiles = None,
-    evidence_from_library: FromLibrary = False,
-    evidence_search: EvidenceSearch = None,
-    evidence_search_key_file: SearchKeyFile = None,
-    recogniser: Hears = "base",
-    recogniser_name: HearsName = None,
-    second: Second = None,
-    speakers: Voices = None,
-    language: Language = None,
-    embeddings: Embeddings = None,
-    embeddings_model: EmbeddingsName = None,
-    anew: Anew = False,
-    library: Library = None,
-    as_json: AsJson = False,
-) -> None:
+_MODEL = "A model that reads"
+_EVIDENCE = "Claims and evidence (with a model)"
+_SOUND = "Sound"
+_SEARCH = "Search by meaning"
+
+
+@dataclass(frozen=True)
+class Page:
     """Make the page of an episode.
 
     Example: `whet listen episode.mp3 --out page`
 
-    Example: `whet listen talk.vtt --with https://HOST/v1 --model NAME --out page`
-
     Example: `whet listen https://example.org/feed.xml --episode 2 --out page`
 
-    Example: `whet listen talk.vtt --with https://HOST/v1 --model NAME --evidence-search http://127.0.0.1:8888/search
-    --out page`
+    Example: `whet listen talk.vtt --with https://HOST/v1 --model NAME --out page`
+
+    Example: `whet listen talk.vtt --with https://HOST/v1 --model NAME --evidence report.html --out page`
     """
-    require_together(
-        {
-            "--merge-with": (merge_with, model, "--with"),
-            "--merge-name": (merge_name, merge_with, "--merge-with"),
-            "--evidence": (evidence, model, "--with (a model finds the claims and reads the evidence)"),
-            "--evidence-from-library": (evidence_from_library, model, "--with (a model finds the claims)"),
-            "--evidence-search": (evidence_search, model, "--with (a model finds the claims and reads the evidence)"),
-            "--evidence-search-key-file": (evidence_search_key_file, evidence_search, "--evidence-search"),
-        }
-    )
-    from whetstone.episodes.heard import HearingSettings
-    from whetstone.episodes.listening import Settings
-    from whetstone.episodes.several import Wanted
 
-    settings = Settings(
-        mapper=reader(model, name, api_key_file, endpoint_settings, context),
-        reducer=writer(merge_with, merge_name, api_key_file, endpoint_settings, context) if merge_with else None,
-        judged=judge,
-        hearing=HearingSettings(recogniser, recogniser_name, second, speakers, language),
-        evidence_from_library=evidence_from_library,
-        evidence_search=search_endpoint(evidence_search, evidence_search_key_file),
-        embedder=embedder(embeddings, embeddings_model),
-        anew=anew,
-    )
-    wanted = Wanted(sources, None if all_of_feed else episode, title or "", show or "", evidence or ())
-    _tell(_listened(wanted, out, settings, library), as_json)
+    PANELS: ClassVar = {
+        **dict.fromkeys(
+            ("model", "name", "merge_with", "merge_name", "api_key_file", "endpoint_settings", "context", "judge"),
+            _MODEL,
+        ),
+        **dict.fromkeys(
+            ("evidence", "evidence_from_library", "evidence_search", "evidence_search_key_file"), _EVIDENCE
+        ),
+        **dict.fromkeys(("recogniser", "recogniser_name", "second", "speakers", "language"), _SOUND),
+        **dict.fromkeys(("embeddings", "embeddings_model"), _SEARCH),
+    }
 
+    sources: Sources
+    out: Out
+    episode: Which = 1
+    all_of_feed: All = False
+    title: Title = None
+    show: Show = None
+    library: Library = None
+    anew: Anew = False
+    as_json: AsJson = False
+    model: With = None
+    name: ModelName = None
+    merge_with: MergeWith = None
+    merge_name: MergeName = None
+    api_key_file: ApiKeyFile = None
+    endpoint_settings: EndpointFile = None
+    context: Context = None
+    judge: Judge = True
+    evidence: EvidenceFiles = None
+    evidence_from_library: FromLibrary = False
+    evidence_search: EvidenceSearch = None
+    evidence_search_key_file: SearchKeyFile = None
+    recogniser: Hears = "base"
+    recogniser_name: HearsName = None
+    second: Second = None
+    speakers: Voices = None
+    language: Language = None
+    embeddings: Embeddings = None
+    embeddings_model: EmbeddingsName = None
 
-def _listened(wanted: Wanted, out: Path, settings: Settings, library: Path | None) -> Outcome:
-    from whetstone.episodes.several import listen
-    from whetstone.runs.progress import Progress
+    def run(self) -> None:
+        self._require_together()
+        from whetstone.episodes.several import Wanted, listen
+        from whetstone.runs.progress import Progress
 
-    with Progress() as progress:
-        try:
-            return listen(wanted, out, settings, progress, library)
-        except KeyboardInterrupt:
-            progress.message("stopped: the same command goes on from here")
-            raise
+        which = None if self.all_of_feed else self.episode
+        wanted = Wanted(self.sources, which, self.title or "", self.show or "", self.evidence or ())
+        settings = self._settings()
+        with Progress() as progress:
+            try:
+                outcome = listen(wanted, self.out, settings, progress, self.library)
+            except KeyboardInterrupt:
+                progress.message("stopped: the same command goes on from here")
+                raise
+        _tell(outcome, self.as_json)
+
+    def _require_together(self) -> None:
+        reads = "--with (a model finds the claims and reads the evidence)"
+        require_together(
+            {
+                "--merge-with": (self.merge_with, self.model, "--with"),
+                "--merge-name": (self.merge_name, self.merge_with, "--merge-with"),
+                "--evidence": (self.evidence, self.model, reads),
+                "--evidence-from-library": (self.evidence_from_library, self.model, reads),
+                "--evidence-search": (self.evidence_search, self.model, reads),
+                "--evidence-search-key-file": (
+                    self.evidence_search_key_file,
+                    self.evidence_search,
+                    "--evidence-search",
+                ),
+            }
+        )
+
+    def _settings(self) -> Settings:
+        from whetstone.episodes.heard import HearingSettings
+        from whetstone.episodes.listening import Settings
+
+        asked = (self.api_key_file, self.endpoint_settings, self.context)
+        return Settings(
+            mapper=reader(self.model, self.name, *asked),
+            reducer=writer(self.merge_with, self.merge_name, *asked) if self.merge_with else None,
+            judged=self.judge,
+            hearing=HearingSettings(self.recogniser, self.recogniser_name, self.second, self.speakers, self.language),
+            evidence_from_library=self.evidence_from_library,
+            evidence_search=search_endpoint(self.evidence_search, self.evidence_search_key_file),
+            embedder=embedder(self.embeddings, self.embeddings_model),
+            anew=self.anew,
+        )
 
 
 def _tell(outcome: Outcome, as_json: bool) -> None:

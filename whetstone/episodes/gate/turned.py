@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import combinations
 
-from whetstone.episodes.gate.quantities import is_number, is_unit, quantities
-from whetstone.episodes.lexicon import OPPOSITES, carries, content, negates, stem
+from whetstone.episodes.gate.quantities import is_number, is_unit, placed, quantities
+from whetstone.episodes.lexicon import CONVERSES, OPPOSITES, carries, content, negates, stem
 from whetstone.episodes.normal import tokens
 
 # a line is held against a sentence for negation where at least this share of its words of content is there
@@ -44,17 +44,22 @@ def turned_round(text: str, sentences: Sequence[str]) -> str:
     return ""
 
 
-def opposed(text: str, sentences: Sequence[str]) -> str:
-    """The word of `text` that nobody says while its opposite is said, which `text` does not have; "" if there is none.
-    Where either side denies anything, nothing is known."""
+def opposed(text: str, sentences: Sequence[str], strict: bool = False) -> str:
+    """The first word (its stem) of `text` that nobody says, in this word or one that means the same, while an opposite
+    is said, which `text` does not have; "" if there is none. Where either side denies anything, nothing is known.
+
+    strict: words that only exclude each other in the same place of a sentence count too ("before" and "after"), and
+    whatever is denied: for where a refusal too many is no loss.
+    """
     line, said = tokens(text), [token for sentence in sentences for token in tokens(sentence)]
-    if any(map(negates, line)) or any(map(negates, said)):
+    if not strict and (any(map(negates, line)) or any(map(negates, said))):
         return ""
-    here, there = set(map(stem, line)), set(map(stem, said))
-    for word in sorted(here - there):
-        opposites = OPPOSITES.get(word, frozenset())
-        if opposites & there and not opposites & here:
-            return word
+    numbers = {place for _, first, end in placed(text) for place in range(first, end)}  # "half" is compared as one
+    here = {stem(token) for place, token in enumerate(line) if place not in numbers}
+    there = set(map(stem, said))
+    for own, opposites in (*OPPOSITES, *CONVERSES) if strict else OPPOSITES:
+        if here & own and not there & own and there & opposites and not here & opposites:
+            return min(here & own)
     return ""
 
 

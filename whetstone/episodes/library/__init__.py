@@ -1,6 +1,4 @@
-"""All episodes in the browser: a list, a search over all of them, and what people may put right by hand."""
+"""All episodes in the browser: a list, a search over all of them, and what people may put right by hand.
 
-from whetstone.episodes.library.app import library_app
-from whetstone.episodes.library.door import EXTENSION
-
-__all__ = ["EXTENSION", "library_app"]
+What it keeps (`stored.py`) needs no server; what shows it (`app.py`, `serve.py`) needs the packages of one.
+"""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from whetstone.serving.guard import host_name, is_loopback
+from whetstone.serving.binding import host_name, is_loopback
 
 EXTENSION = "chrome-extension://akajpfbdcidhocmcodebkpicdmcmmbkj"  # follows from the key in extension/manifest.json
 API = "/api/"

@@ -18,10 +18,10 @@ from whetstone.episodes.content import Stance
 from whetstone.episodes.gate import Accepted, Gate
 from whetstone.episodes.gate.faithful import contradicting_number, missing_date, missing_name, support
 from whetstone.episodes.gate.quantities import Quantity, is_number, is_unit, placed
-from whetstone.episodes.gate.turned import denied
+from whetstone.episodes.gate.turned import denied, opposed
 from whetstone.episodes.lexicon import carries, negates, stem
+from whetstone.episodes.model.doubting import doubt
 from whetstone.episodes.model.judging import SHORTEST_EVIDENCE
-from whetstone.episodes.model.turning import doubt, opposite
 from whetstone.episodes.names import bare, capital, common
 from whetstone.episodes.normal import tokens
 from whetstone.episodes.segments import segmented
@@ -108,8 +108,10 @@ def _difference(claim: str, found: Ground) -> str:
         return f"it does not have {name}"
     if word := _denied_once(claim, found.sentences):
         return f"it turns {word} round"
-    turned = doubt(claim, found.text, found.beside) or opposite(claim, found.text)
-    return f"it says {turned}" if turned else ""
+    if word := opposed(claim, [found.text], strict=True):
+        return f"it says the opposite of {word}"
+    word = doubt(claim, found.text, found.beside)
+    return f"it says {word}" if word else ""
 
 
 def _exchanged(claim: str, found: Ground) -> str:

@@ -12,16 +12,17 @@ import math
 import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from whetstone.engine.backends import Backend, Source
 from whetstone.engine.protocol import Completion, Request, Sampler, SamplingParams
 from whetstone.engine.remote.endpoint import Endpoint
-from whetstone.engine.rollout import completion_text
 from whetstone.episodes.formats.reading import cleaned
 from whetstone.errors import UsageError
 from whetstone.tasks.keys import problem_seed
 from whetstone.tasks.task import Message
+
+if TYPE_CHECKING:  # they load torch, which a page without a model does not need
+    from whetstone.engine.backends import Backend, Source
 
 LETTERS_PER_TOKEN = 3.0  # of English, on the safe side, where a model's tokenizer is not known
 ENDPOINT_CONTEXT = 8192  # tokens that an endpoint's model is taken to hold unless the user says otherwise
@@ -164,6 +165,8 @@ class Writer:
         if completion.finish in ("refused", "timeout", "error"):
             problem = f"the model's answer never came ({completion.finish})"
             return Written(None, completion.length, problem, completion.finish == "refused")
+        from whetstone.engine.rollout import completion_text
+
         text = completion_text(completion, self.backend.tokenizer)
         try:
             value = _cleaned(json.loads(_unwrapped(text)))

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
+from whetstone.episodes.evidence.own_words import OwnWords
 from whetstone.episodes.model.factcheck import Passage
-from whetstone.episodes.own_words import OwnWords
 from whetstone.episodes.page.clock import clock
 from whetstone.episodes.search import Found, Hit, Search
 from whetstone.episodes.store import Episode, Store

@@ -10,6 +10,8 @@ from whetstone.episodes.content import Line
 from whetstone.episodes.gate import Gate
 from whetstone.episodes.gate.faithful import Fault, check_lines, support
 from whetstone.episodes.gate.quantities import date_words, quantities
+from whetstone.episodes.gate.turned import opposed
+from whetstone.episodes.lexicon import stem
 
 TALK = conversation()
 GATE = Gate(TALK)
@@ -221,3 +223,30 @@ def test_months_that_are_verbs() -> None:
     assert date_words("It may rain when they march.") == set()
     assert date_words("May I ask?") == set()
     assert date_words("It was in May, on a Sunday, or the 3rd of Feb.") == {"may", "sunday", "february"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "word", "strictly"),
+    [
+        ("The price fell.", "The price rose.", "fall", "fall"),
+        ("The price climbed.", "The price rose and then fell.", "", ""),
+        ("The price rose.", "The price did not fall.", "", "ris"),
+        ("Half of the boats are gone.", "50 percent of all boats are gone.", "", ""),
+        ("All of the boats are gone.", "Half of the boats are gone.", "all", "all"),
+        ("They bought the boat from Norway.", "Norway sold them the boat.", "", "buy"),
+        ("The storm came before the pier.", "The pier came after the storm.", "", "befor"),
+    ],
+)
+def test_opposites(line: str, said: str, word: str, strictly: str) -> None:
+    assert opposed(line, [said]) == word and opposed(line, [said], strict=True) == strictly
+
+
+def test_every_form_of_a_verb_has_one_stem() -> None:
+    forms = [
+        "rise rose risen rising rises",
+        "lose lost losing",
+        "write wrote written",
+        "drive drove driven",
+        "leave left",
+    ]
+    assert all(len(set(map(stem, each.split()))) == 1 for each in forms)

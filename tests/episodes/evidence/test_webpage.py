@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whetstone.episodes import web_page
+from whetstone.episodes.evidence import webpage
 from whetstone.errors import UsageError
 
 
 def test_what_a_reader_sees() -> None:
-    page = web_page.read(
+    page = webpage.read(
         """<!doctype html><html><head><title>Tides &amp; <b>time</b></title><meta name="date" content="2025-06-01T1">
         <link href="https://a.example/tides" rel="canonical"><style>p { color: red }</style></head><body>
         <header>Site</header><nav><ul><li>Menu</nav><form><main><h1>The
@@ -33,7 +33,7 @@ def test_what_a_reader_sees() -> None:
 
 
 def test_what_a_page_says_of_itself_is_no_more_than_that() -> None:
-    page = web_page.read('<html><meta name=date content="soon"><title></title><title>Two</title>', "a page")
+    page = webpage.read('<html><meta name=date content="soon"><title></title><title>Two</title>', "a page")
     assert (page.published, page.title, page.text) == ("", "Two", "")
 
 
@@ -54,18 +54,18 @@ MONSTERS = {
 @pytest.mark.parametrize("monster", MONSTERS)
 def test_monsters_are_read_as_quickly_as_other_text(monster: str) -> None:
     # what is not linear in the length would take minutes here
-    page = web_page.read(f"<html><p>Before.</p>{MONSTERS[monster]}", "a monster")
+    page = webpage.read(f"<html><p>Before.</p>{MONSTERS[monster]}", "a monster")
     assert page.text.startswith("Before.")
 
 
 def test_too_many_tags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("whetstone.episodes.formats.markup.MOST_TAGS", 100)
     with pytest.raises(UsageError, match="a page has more than 100 tags"):
-        web_page.read("<html>" + "<b>" * 101, "a page")
+        webpage.read("<html>" + "<b>" * 101, "a page")
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from([*"<>/!-'\"= \n&#x", "p", "div", "hidden", "title", "script", "meta"]), max_size=60))
 def test_anything_is_read(parts: list[str]) -> None:
-    page = web_page.read("".join(parts), "anything")
+    page = webpage.read("".join(parts), "anything")
     assert all(page.text.split("\n\n")) or page.text == ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,94 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.episodes.conversation import transcript_of
+from tests.episodes.evidence.talk import NOTHING, PAGES, SAID, Listener
+from tests.episodes.evidence.web import Engine, article, listed
 from tests.episodes.listen.running import Ran
 from tests.episodes.model.scripted import Scripted, served
 from tests.episodes.server import Page, serving
-from tests.episodes.web import Engine, article, as_json, listed
 from whetstone.engine.backends import Source
-from whetstone.episodes import evidence_web, web_search
 from whetstone.episodes.content import About, Quote, Stance
-from whetstone.episodes.evidence_web import Gatherer
+from whetstone.episodes.evidence import gathering, searching
+from whetstone.episodes.evidence.gathering import Gatherer
+from whetstone.episodes.evidence.own_words import OwnWords
+from whetstone.episodes.evidence.searching import Result, SearchEndpoint, query_of
 from whetstone.episodes.model.claims import checkable, claim_id
 from whetstone.episodes.model.factcheck import check_claims
 from whetstone.episodes.model.writer import Writer
-from whetstone.episodes.own_words import OwnWords
 from whetstone.episodes.store import Store, evidence
-from whetstone.episodes.web_search import Result, SearchEndpoint, SearchKey, query_of
-from whetstone.errors import UsageError
-
-SAID = {
-    "stream": "The stream in Skerra Sound runs at 3.6 metres per second at spring tide.",
-    "turbine": "The Meygen turbine weighs 210 tonnes, and the old turbine weighed 85 tonnes.",
-    "lighthouses": "There are 77 lighthouses between Wick and the Old Head of Stoer.",
-}
-PAGES = {
-    "/stream": article(
-        "Surveys of the coast",
-        "Surveyors wrote this down in the year of the great storm, and nobody has measured it again since that time.",
-        "In Skerra Sound the stream runs at 3.6 metres per second at a spring tide. The harbour of Wick is calmer.",
-        head='<meta property="article:published_time" content="2024-05-01T10:00:00Z">',
-    ),
-    "/turbine": article(
-        "What turbines weigh",
-        "The Meygen turbine weighs 999 tonnes, and the old turbine weighed 85 tonnes, as its makers say in print.",
-    ),
-}
-
-
-@pytest.fixture(autouse=True)
-def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "library" / "episodes.sqlite"
-    monkeypatch.setenv("WHETSTONE_LIBRARY", str(path))
-    for name in ("OPENAI_API_KEY", "WHETSTONE_SEARCH_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    return path
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Path:
-    path = tmp_path / "talk.txt"
-    said = ["Ines Calder: Welcome to the show about machines that take a long time to get right."]
-    said += [f"Tomas Adeyemi: {text}" for text in SAID.values()]
-    path.write_text("\n\n".join(said))
-    return path
-
-
-@pytest.fixture
-def model() -> Iterator[tuple[Scripted, str]]:
-    scripted = Scripted(lies=False)
-    with served(scripted) as address:
-        yield scripted, address
-
-
-class Listener:
-    """`whet listen` on one talk with one model."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], talk: Path, model: str, out: Path) -> None:
-        self._capsys, self._talk, self._model, self.out = capsys, talk, model, out
-
-    def listen(self, *more: object) -> Ran:
-        options = ("--with", self._model, "--model", "scripted", "--context", 3000, "--json")
-        return Ran(self._capsys, self._talk, "--out", self.out, *options, *more)
-
-    def stances(self, *more: object) -> dict[str, str]:
-        """The verdict of each claim, by a word of it."""
-        ran = self.listen(*more)
-        assert ran.code == 0, ran.err
-        claims = json.loads((self.out / "episode.json").read_text())["content"]["claims"]
-        return {word: claim["stance"] for word, text in SAID.items() for claim in claims if claim["text"] == text}
-
-    @property
-    def html(self) -> str:
-        return (self.out / "index.html").read_text()
-
-
-@pytest.fixture
-def whet(capsys: pytest.CaptureFixture[str], talk: Path, model: tuple[Scripted, str], tmp_path: Path) -> Listener:
-    return Listener(capsys, talk, model[1], tmp_path / "page")
-
-
-NOTHING = dict.fromkeys(SAID, "not enough evidence")
 
 
 def test_claims_are_held_against_pages_that_a_search_finds(whet: Listener, model: tuple[Scripted, str]) -> None:
@@ -150,7 +76,7 @@ def test_what_was_found_is_kept_apart_and_can_be_taken_out(
 def test_a_search_that_does_not_work_costs_nothing_else_and_is_asked_again(
     whet: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_search, "PAUSE", 0.0)
+    monkeypatch.setattr(searching, "PAUSE", 0.0)
     engine = Engine(lambda query: Page(b"wait", status=429))
     with serving(engine) as (address, _), serving(PAGES) as (pages, _):
         ran = whet.listen("--evidence-search", f"{address}/search")
@@ -164,151 +90,6 @@ def test_a_search_that_does_not_work_costs_nothing_else_and_is_asked_again(
         assert "not available" not in whet.html
     assert whet.stances("--evidence-search", f"{address}/search", "--anew")["stream"] == "supported"
     assert "what it found before was used" in whet.html, "one that is gone takes nothing away"
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason", "final"),
-    [
-        (Page(b"<html><body>Search</body></html>", headers={"content-type": "text/html"}), "a web page, not", True),
-        (Page(b"nothing", status=429, headers={"retry-after": "0"}), "429: it takes no more questions", True),
-        (Page(b"no", status=403), "403: it refuses", True),
-        (Page(b"no", status=401), "401: it wants a key", True),
-        (Page(b"no", status=404), "404: nothing is there", True),
-        (Page(b"no", status=400), "answered 400", False),
-        (Page(b"no", status=500), "answered 500", False),
-        (as_json({"error": "no results"}), "has no list of results", True),
-        (as_json([]), "has no list of results", True),
-        (Page(b"[" * 100_000), "something else, not with JSON", True),
-        (Page(b"\xff\xfe\x00"), "something else, not with JSON", True),
-        (Page(b"x" * 100_000, endless=True), "larger than 4 MiB", True),
-        (Page(status=302, headers={"location": "file:///etc/passwd"}), "only http:// and https://", True),
-    ],
-)
-def test_answers_that_are_no_search(answer: Page, reason: str, final: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_search, "PAUSE", 0.0)
-    with serving(Engine(lambda query: answer)) as (address, _), pytest.raises(web_search.Unavailable) as failure:
-        SearchEndpoint(f"{address}/search").search("tides")
-    assert reason in str(failure.value) and failure.value.final is final
-
-
-def test_nobody_at_the_address(whet: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_search, "PAUSE", 0.0)
-    with serving({}) as (address, _):
-        pass
-    assert whet.stances("--evidence-search", address) == NOTHING
-    assert "The search was not available" in whet.html
-
-
-# -- the endpoint ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("shape", "address"),
-    [
-        (lambda results: {"query": "x", "results": results}, "{}/search?q={{query}}&count=5"),
-        (lambda results: {"type": "search", "web": {"type": "search", "results": results}}, "{}/api/{{query}}/1"),
-        (lambda results: {"meta": {}, "data": [*results, {"t": 1, "list": ["related"]}]}, "{}/v0?q={{query}}"),
-    ],
-)
-def test_other_shapes_and_templates(shape: Callable[[list[object]], object], address: str) -> None:
-    results = [
-        {"url": "https://a.example/1#part", "title": "One &amp; <b>only</b>\x1b[31m", "description": "…"},
-        {"url": "https://a.example/1", "title": "The same"},
-        {"url": "javascript:alert(1)", "title": "Evil"},
-        {"url": "https://a.example/\n2"},
-        {"url": ["https://a.example/3"]},
-        {"url": "https://a.example/4", "title": None},
-        {"url": "https://a.example/" + "5" * 3000},
-        "https://a.example/6",
-        None,
-    ]
-    pages = Everywhere(as_json(shape(results)))
-    with serving(pages) as (base, asked):
-        found = SearchEndpoint(address.format(base)).search("a & b/c?")
-    assert found == [Result("https://a.example/1", "One & <b>only</b>[31m"), Result("https://a.example/4")]
-    assert len(asked) == 1 and "a%20%26%20b%2Fc%3F" in asked[0] and "format=" not in asked[0]
-
-
-class Everywhere(dict[str, Page]):
-    """One page at every path."""
-
-    def __init__(self, page: Page) -> None:
-        super().__init__()
-        self._page = page
-
-    def get(self, path: str, default: object = None) -> Any:
-        return self._page
-
-
-def test_where_a_query_goes() -> None:
-    for address, there in [
-        ("http://127.0.0.1:8888", "http://127.0.0.1:8888/search?q=a+b&format=json"),
-        ("http://127.0.0.1:8888/", "http://127.0.0.1:8888/search?q=a+b&format=json"),
-        ("http://127.0.0.1/searx/search?language=en", "http://127.0.0.1/searx/search?language=en&q=a+b&format=json"),
-        ("https://x.example/?s={query}", "https://x.example/?s=a%20b"),
-    ]:
-        assert SearchEndpoint(address).address_for("a b").replace("%20", "+") == there.replace("%20", "+")
-
-
-@pytest.mark.parametrize(
-    ("claim", "query"),
-    [
-        ("The stream runs at 3.6 metres per second!", "The stream runs at 3.6 metres per second"),
-        ('!!g :de site:evil.example -not <script> "quoted words"', "g de site evil.example not script quoted words"),
-        ("It cost $4.50 in 2014, i.e. 12% (or £3)", "It cost $4.50 in 2014 i.e 12% or £3"),
-        ("Müller’s “Straße” – 東京 ist\x1b[2J groß", "Müller’s Straße 東京 ist 2J groß"),
-        ("word " * 100, " ".join(["word"] * 60)),
-        ("?!", ""),
-    ],
-)
-def test_only_a_claims_words_are_asked(claim: str, query: str) -> None:
-    assert query_of(claim) == query
-
-
-def test_a_key_goes_to_the_endpoint_in_its_header_and_nowhere_else(
-    whet: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert SearchKey("sesame-open", "x").header == {"Authorization": "Bearer sesame-open"}
-    assert SearchKey("X-Subscription-Token: sesame-open\n", "x").header == {"X-Subscription-Token": "sesame-open"}
-    assert SearchKey("Authorization: Bot sesame-open", "x").header == {"Authorization": "Bot sesame-open"}
-    file = tmp_path / "key"
-    file.write_text("sesame-open\n")
-    sent: list[str] = []
-    with serving(PAGES, seen=sent.append) as (pages, _):
-        engine = Engine(lambda query: listed(pages, PAGES))
-        with serving(engine, seen=sent.append) as (address, _):
-            ran = whet.listen("--evidence-search", f"{address}/search", "--evidence-search-key-file", file)
-    assert ran.code == 0 and sorted(sent) == ["", "", *["Bearer sesame-open"] * 3]
-    everything = b"".join(path.read_bytes() for path in [*whet.out.iterdir(), *(tmp_path / "library").iterdir()])
-    assert b"sesame" not in everything and "sesame" not in ran.err + ran.out
-    monkeypatch.setenv("WHETSTONE_SEARCH_KEY", "two words")
-    for wrong, reason in [
-        (("--evidence-search", "https://x.example"), "holds no key"),
-        (("--evidence-search", "https://x.example", "--evidence-search-key-file", tmp_path / "no"), "cannot be read"),
-        (("--evidence-search", "http://x.example", "--evidence-search-key-file", file), "in the clear"),
-        (("--evidence-search-key-file", file), "needs --evidence-search"),
-    ]:
-        ran = whet.listen(*wrong)
-        assert ran.code == 2 and reason in ran.complaint and "two words" not in ran.err
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "searx",
-        "ftp://x/y",
-        "http://",
-        "http://[::1",
-        "http://xn--/",
-        "http://me:secret@x.example/search",
-        "https://{query}/",
-    ],
-)
-def test_addresses_that_are_none_are_told_before_anything(address: str, whet: Listener) -> None:
-    ran = whet.listen("--evidence-search", address)
-    assert ran.code == 2 and ran.complaint and "secret" not in ran.err and not whet.out.exists()
-    with pytest.raises(UsageError):
-        SearchEndpoint(address)
 
 
 # -- strangers' pages --------------------------------------------------------------------------------------------------
@@ -404,7 +185,7 @@ def test_a_search_elsewhere_cannot_make_this_machine_ask_its_neighbours(
         with serving(Engine(lambda query: results)) as (address, _):
             endpoint = SearchEndpoint(f"{address}/search")
             # as if the endpoint were on the web: only its own address is not private
-            monkeypatch.setattr(evidence_web, "is_private", lambda asked: False)
+            monkeypatch.setattr(gathering, "is_private", lambda asked: False)
             gathered, store = gather(library, endpoint)
             assert gathered.documents == {STREAM: ()} and read == []
             store.close()
@@ -435,7 +216,7 @@ def test_the_episodes_own_site_and_its_words_are_no_evidence(library: Path) -> N
 def test_of_many_claims_some_are_searched_and_each_page_is_read_once(
     library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evidence_web, "MOST_SEARCHED", 8)
+    monkeypatch.setattr(gathering, "MOST_SEARCHED", 8)
     pages = {f"/{number}": article(f"Page {number}", f"Number {number} is here. " * 9) for number in range(9)}
     pages["/0"] = Page(status=404)
     with serving(pages) as (there, read):
@@ -449,7 +230,7 @@ def test_of_many_claims_some_are_searched_and_each_page_is_read_once(
             gathered = gatherer.gather(claims, lambda done, wanted: told.append((done, wanted)))
             assert len(engine.queries) == len(gathered.documents) == 8
             assert told[0] == (0, 8) and told[-1] == (8, 8)
-            assert all(len(found) == evidence_web.PAGES for found in gathered.documents.values())
+            assert all(len(found) == gathering.PAGES for found in gathered.documents.values())
             assert read == ["/0", "/1", "/2", "/3", "/4"]
             assert "12 claims more were not searched for" in gathered.notes[-1]
             store.close()

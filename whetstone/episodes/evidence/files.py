@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from whetstone.episodes import web_page
+from whetstone.episodes.evidence import webpage
 from whetstone.episodes.formats.decoding import decoded
 from whetstone.errors import UsageError
 
@@ -34,8 +34,8 @@ def document(path: Path) -> EvidenceFile:
     if content.startswith(b"%PDF"):
         raise UsageError(f"{path} is a PDF: take its text out first, as by `pdftotext {path.name}`, and add that")
     text, _ = decoded(content, path.name, LARGEST)
-    if web_page.is_page(text):
-        page = web_page.read(text, path.name)
+    if webpage.is_page(text):
+        page = webpage.read(text, path.name)
         return EvidenceFile(page.title or path.stem, page.text, page.address or path.name, page.published)
     changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
     return EvidenceFile(path.stem, text, path.name, changed)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.episodes.conversation import transcript_of
+from whetstone.episodes.evidence.own_words import RUN, OwnWords
 from whetstone.episodes.normal import tokens
-from whetstone.episodes.own_words import RUN, OwnWords
 
 SAID = "The tide turns twice a day and the boats wait for it in the harbour of Wick until the stream is slack again."
 OWN = OwnWords(transcript_of([("Ann", SAID)]))

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from whetstone.episodes import web_page
+from whetstone.episodes.evidence import webpage
+from whetstone.episodes.evidence.own_words import OwnWords
+from whetstone.episodes.evidence.searching import Result, SearchEndpoint, Unavailable, query_of
 from whetstone.episodes.fetching import fetch, is_private
 from whetstone.episodes.formats.decoding import decoded
 from whetstone.episodes.normal import tokens
-from whetstone.episodes.own_words import OwnWords
 from whetstone.episodes.page.clock import day
 from whetstone.episodes.store import Episode, Store, evidence, stages
-from whetstone.episodes.web_search import Result, SearchEndpoint, Unavailable, query_of
 from whetstone.errors import UsageError, WorkFailed
 
 PAGES = 4  # read for a claim
@@ -122,7 +122,7 @@ class Gatherer:
                 )
         return self._read[result.address]
 
-    def _fetched(self, result: Result) -> web_page.WebPage:
+    def _fetched(self, result: Result) -> webpage.WebPage:
         """The page with the address that it came from. Raises UsageError or WorkFailed for one that is no evidence."""
         found = fetch(result.address, may_be_private=self._inside, largest=LARGEST, seconds=SECONDS)
         if found.media_type not in _TEXTS:
@@ -130,14 +130,14 @@ class Gatherer:
         if any(_place(found.address) == place for place in self._own_places()):
             raise UsageError("the episode's own site")
         text, _ = decoded(found.content, "the page", LARGEST)
-        page = web_page.read(text, "the page") if web_page.is_page(text) else web_page.WebPage(text)
+        page = webpage.read(text, "the page") if webpage.is_page(text) else webpage.WebPage(text)
         words = page.text[:LONGEST]
         if not tokens(words):
             raise UsageError("it holds no words")
         if self.own.share(words) >= ABOUT_IT:
             raise UsageError("it has the episode's own words")
         title = page.title or result.title or Path(urlsplit(found.address).path).name
-        return web_page.WebPage(words, title, found.address, page.published)
+        return webpage.WebPage(words, title, found.address, page.published)
 
     def _own_places(self) -> set[str]:
         """Where the episode's publisher is: the same people's word elsewhere is no evidence."""

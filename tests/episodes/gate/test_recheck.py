@@ -6,7 +6,7 @@ from html import escape
 import pytest
 
 from tests.episodes.conversation import GUEST, HOST, conversation
-from tests.episodes.mutations import mutated
+from tests.episodes.gate.mutations import mutated
 from whetstone.episodes.content import Quote
 from whetstone.episodes.gate import Accepted, Gate
 from whetstone.episodes.gate.recheck import recheck

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.episodes.conversation import GUEST, HOST, conversation, transcript_of
-from tests.episodes.mutations import Oracle, Proposal, dressed, mutated, true_spans
+from tests.episodes.gate.mutations import Oracle, Proposal, dressed, mutated, true_spans
 from whetstone.episodes import formats, segments
 from whetstone.episodes.content import Badge, Quote
 from whetstone.episodes.gate import Accepted, Gate, Reason, Refused

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from tests.episodes.attacks import Truth, dresses, letters, lies, wrong_lines
 from tests.episodes.conversation import GUEST, HOST, conversation
-from tests.episodes.test_faithful import GOOD
+from tests.episodes.gate.attacks import Truth, dresses, letters, lies, wrong_lines
+from tests.episodes.gate.test_faithful import GOOD
 from whetstone.episodes.content import Line
 from whetstone.episodes.gate import Accepted, Gate
 from whetstone.episodes.gate.faithful import check_lines
