@@ -135,6 +135,9 @@ def test_a_page_without_a_model_says_so_and_refuses_nothing() -> None:
         and "refused" not in words
     )
     assert "No model was asked" not in Page(page()).words
+    assert "summary and takeaways are" in words and "Each line of a summary" in words
+    bare = Page(page(what=Content(quotes=WRITTEN.quotes))).words
+    assert "Lines" not in bare and "summary" not in bare.lower().partition("how this page was made")[2], "it has none"
 
 
 def test_advertisements_are_marked_and_notes_are_told() -> None:

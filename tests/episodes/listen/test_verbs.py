@@ -29,6 +29,8 @@ def test_list_search_rename_and_remove(tide: Path, tmp_path: Path, library: Path
     assert [hit["speaker"] for hit in json.loads(ran.out)] == ["Ann"]
     assert whet("search", "x", "--show", "nobody's").code == 2 and whet("search", "  ").code == 2
     assert "nothing was found" in whet("search", '"words that nobody said"').out
+    assert "as 2026-03-12, not 'yesterday'" in whet("search", "tide", "--since", "yesterday").complaint
+    assert "nothing was found" in whet("search", "tide", "--until", "1999-12-31").out
     assert "in 2 episodes" in whet("rename", 1, "Mara Voss", "M. Voss", "--show").out
     assert "M. Voss: There is a lighthouse" in whet("search", "lighthouse hill").out
     assert whet("rename", 1, "Nobody", "x").code == 2 and whet("rename", 99, "a", "b").code == 2
@@ -135,4 +137,4 @@ def test_the_help_says_how_to_begin_and_groups_the_options(whet: Any) -> None:
     page = whet("page", "--help").out
     headings = ("A model that reads", "Claims and evidence", "Sound", "Search by meaning")
     places = [page.index(f"─ {each} ") for each in headings]
-    assert places == sorted(places) and page.index("--with") > places[0] > page.index("--json")
+    assert places == sorted(places) and page.index(" --recogniser") > places[2] > page.index(" --json ")

@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     from whetstone.episodes.store import Store
 
 
+def _day(day: str | None) -> str | None:
+    from datetime import date
+
+    from whetstone.errors import UsageError
+
+    try:
+        return day and date.fromisoformat(day).isoformat()
+    except ValueError:
+        raise UsageError(f"a day is written as 2026-03-12, not {day!r}") from None
+
+
 def serve(
     library: Library = None,
     host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
@@ -37,7 +48,7 @@ def serve(
     embeddings_model: EmbeddingsName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON when ready.")] = False,
 ) -> None:
-    """Show the library in the browser: all episodes, search over all of them, names and dismissals.
+    """Show the library in the browser: all episodes, search, questions, names of speakers, dismissals.
 
     With a model, questions are answered in its words, each line with the seconds that say so.
 
@@ -63,8 +74,10 @@ def search(
     count: Annotated[int, typer.Option(min=1, help="Hits.")] = 10,
     show: Annotated[str | None, typer.Option(help="Of this show only.", show_default=False)] = None,
     speaker: Annotated[str | None, typer.Option(help="Said by this person only.", show_default=False)] = None,
-    since: Annotated[str | None, typer.Option(help="From this day on, as 2026-03-12.", show_default=False)] = None,
-    until: Annotated[str | None, typer.Option(help="Up to this day.", show_default=False)] = None,
+    since: Annotated[
+        str | None, typer.Option(help="From this day on, as 2026-03-12.", callback=_day, show_default=False)
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Up to this day.", callback=_day, show_default=False)] = None,
     embeddings: Embeddings = None,
     embeddings_model: EmbeddingsName = None,
     as_json: AsJson = False,
@@ -103,7 +116,7 @@ def search(
 
 
 def list_(library: Library = None, as_json: AsJson = False) -> None:
-    """List the episodes of the library, the newest first, and the documents that are evidence: added, or found.
+    """List the episodes of the library, the newest first, and the documents that are evidence.
 
     Example: `whet listen list`
     """
@@ -158,7 +171,7 @@ def remove(
     ] = None,
     library: Library = None,
 ) -> None:
-    """Take episodes out of the library, with all that was made of them. Your own files and pages stay.
+    """Take episodes and evidence out of the library, with all that was made of them. Your own files and pages stay.
 
     Example: `whet listen remove 3 4 --evidence 1`
     """

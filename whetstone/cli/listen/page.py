@@ -211,11 +211,14 @@ def _show(facts: dict[str, Any]) -> None:
     counts = facts["counts"]
     print(printable(f"{facts['page']}: {facts['words']} words ({facts['origin']} transcript), {facts['made_by']}"))
     share = f"{100 * counts['covered'] // counts['segments']} %" if counts["segments"] else "nothing"
-    print(
-        f"  read {share} ({counts['covered']} of {counts['segments']} segments); quotes: {facts['quotes']} shown, "
-        f"{counts['quotes_kept']} of {counts['quotes_proposed']} proposed passed the gate; lines: "
-        f"{counts['lines_kept']} of {counts['lines_proposed']} kept; {facts['questions']} questions answered"
-    )
+    told = [
+        f"read {share} ({counts['covered']} of {counts['segments']} segments)",
+        f"quotes: {facts['quotes']} shown, {counts['quotes_kept']} of {counts['quotes_proposed']} passed the gate",
+    ]
+    if counts["lines_proposed"]:
+        told.append(f"lines: {counts['lines_kept']} of {counts['lines_proposed']} kept")
+    told.append(f"questions answered: {facts['questions']}")
+    print(f"  {'; '.join(told)}")
     if facts["claims"]:
         print("  claims: " + ", ".join(f"{name} {count}" for name, count in facts["claims"].items()))
     for note in (*facts["notes"], *facts["searched"]):
