@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from whetstone.cli.sharpen import sharpen
+from whetstone.cli.sharpen import Sharpen
 from whetstone.errors import UsageError
 from whetstone.sharpen.settings import DEFAULT_MINUTES, WITHOUT_FLAG, Settings
 
@@ -74,7 +74,7 @@ def test_a_broken_config_names_its_file(tmp_path: Path) -> None:
 
 
 def test_the_command_line_has_the_same_defaults() -> None:
-    parameters = inspect.signature(sharpen).parameters
+    parameters = inspect.signature(Sharpen).parameters
     fields = Settings.model_fields
     for name in fields.keys() - WITHOUT_FLAG - {"method", "controls"}:
         assert parameters[name].default == fields[name].default, name

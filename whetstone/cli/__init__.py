@@ -33,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command()(doctor.doctor)
-app.command()(sharpen.sharpen)
+app.command("sharpen")(command(sharpen.Sharpen))
 app.command()(sharpen.resume)
 app.command()(sharpen.report)
 app.command("eval")(command(evaluate.Evaluate))

@@ -29,6 +29,8 @@ class Generate:
     """Answer one prompt. A single answer is shown as it comes.
 
     Example: `whet generate smollm2-135m "What is the capital of France?"`
+
+    Example: `whet generate https://HOST/v1 --model NAME --api-key-file key.txt "What is the capital of France?"`
     """
 
     model: AskedModel

@@ -25,6 +25,8 @@ class Scale:
     Example: `whet scale smollm2-135m runs/first --task addition@1,2 --task largest@1 --out scale/both`
 
     Example: `whet scale https://HOST/v1 --model NAME --task addition --methods greedy,consistency --want 0.9`
+
+    Example: `whet scale smollm2-135m --task addition --verifier new --methods greedy,best:by=head --out scale/head`
     """
 
     models: Annotated[
@@ -88,6 +90,7 @@ class Scale:
 
         from whetstone.evals.scaling.scale import scale
         from whetstone.evals.scaling.terminal import lines
+        from whetstone.evals.scaling.tools import made
         from whetstone.runs.progress import Progress
 
         with Progress() as progress:
@@ -101,6 +104,8 @@ class Scale:
             return
         print("\n".join(lines(result)))
         print(f"written: {self.out / 'scale.json'}\nwritten: {self.out / 'scale.html'}")
+        for head in made(self.out):
+            print(f"a learned verifier: {head} (`whet serve MODEL --verifier {head}` offers it)")
 
     def _sources(self) -> list[str | Source]:
         from whetstone.engine.backends import Source

@@ -25,6 +25,11 @@ class Serve:
 
     Example: `whet serve smollm2-135m --strategy careful=smollm2-135m@consistency-8`. Clients may also ask for
     `smollm2-135m@consistency-8` by themselves.
+
+    Example: `whet serve smollm2-135m --verifier scale/verifiers/smollm2-135m-addition-2`, for
+    `smollm2-135m@best-8:by=head`.
+
+    Example: `whet serve smollm2-135m --draft smollm2-135m --draft-weights int8`: the same answers, sooner.
     """
 
     models: Annotated[

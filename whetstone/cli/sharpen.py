@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,82 +10,72 @@ import typer
 
 from whetstone.cli.options import MODEL_HELP, Device, Level, Task
 
+_PASSED = (
+    *("model", "task", "level", "minutes", "steps", "seed", "device", "learning_rate", "prompts", "group_size"),
+    *("temperature", "objective", "style", "problems", "twin", "keep_twins"),
+)
 Out = Annotated[Path, typer.Argument(help="The run's directory.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output.")]
 
 
-def sharpen(
-    out: Annotated[Path, typer.Option("--out", help="Directory for the run; it must be new.", show_default=False)],
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "smollm2-135m",
-    task: Task = "addition",
-    level: Level = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Time for everything, evaluation and control included.", show_default="14")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of --minutes.")] = None,
-    full: Annotated[bool, typer.Option("--full/--lora", help="Train all weights, or low-rank adapters.")] = True,
-    seed: Annotated[int, typer.Option(help="All keys and samples follow from it.")] = 0,
-    device: Device = "cpu",
-    learning_rate: Annotated[float | None, typer.Option(help="Peak rate; 2e-5 full, 2e-4 LoRA otherwise.")] = None,
-    prompts: Annotated[int, typer.Option(help="Problems with signal per step.")] = 16,
-    group_size: Annotated[int, typer.Option(help="Answers sampled per problem.")] = 8,
-    temperature: Annotated[float, typer.Option(help="Of the sampled answers, and so of the trained policy.")] = 0.8,
-    objective: Annotated[str, typer.Option(help="trust_region, ppo_clip or reinforce.")] = "trust_region",
-    style: Annotated[str, typer.Option(help="Prompt style: only, plain, answer or steps.")] = "only",
-    problems: Annotated[int, typer.Option(help="Fresh problems to measure on, before and after.")] = 500,
-    twin: Annotated[
-        bool, typer.Option("--twin/--no-twin", help="Also train on random rewards, as the control.")
-    ] = True,
-    control: Annotated[
-        list[str] | None, typer.Option(help="A further twin: format or inverted. May be given twice.")
-    ] = None,
-    keep_twins: Annotated[
-        bool, typer.Option("--keep-twins", help="Keep the twins' weights, to enter them in a round.")
-    ] = False,
-    resume_if_started: Annotated[
-        bool, typer.Option("--resume-if-started", help="Go on with --out if it holds a run.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
+@dataclass(frozen=True)
+class Sharpen:
     """Make a model better at a task that a function can check, and prove it.
 
     Example: `whet sharpen --task addition --minutes 14 --out runs/first`
     """
-    from whetstone.errors import UsageError
-    from whetstone.runs.directory import RunState, run_state
-    from whetstone.sharpen import pipeline
 
-    if minutes is not None and steps is not None:
-        raise UsageError("give --minutes or --steps, not both")
-    state = run_state(out)
-    if resume_if_started and state is RunState.FINISHED and not as_json:
-        print(f"{out} holds a finished run: open {out / 'report.html'}; for another one choose another --out")
-        return
-    if resume_if_started and state in (RunState.STARTED, RunState.FINISHED):
-        typer.echo(f"going on with the run in {out}, as its config.toml says", err=True)
-        resume(out, as_json)
-        return
-    options = dict(
-        model=model,
-        task=task,
-        level=level,
-        minutes=minutes,
-        steps=steps,
-        method="full" if full else "lora",
-        seed=seed,
-        device=device,
-        learning_rate=learning_rate,
-        prompts=prompts,
-        group_size=group_size,
-        temperature=temperature,
-        objective=objective,
-        style=style,
-        problems=problems,
-        twin=twin,
-        controls=tuple(control or ()),
-        keep_twins=keep_twins,
-    )
-    _see_through(out, as_json, lambda progress: pipeline.sharpen(out, progress, **options))
+    out: Annotated[Path, typer.Option("--out", help="Directory for the run; it must be new.", show_default=False)]
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "smollm2-135m"
+    task: Task = "addition"
+    level: Level = None
+    minutes: Annotated[
+        float | None, typer.Option(help="Time for everything, evaluation and control included.", show_default="14")
+    ] = None
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of --minutes.")] = None
+    full: Annotated[bool, typer.Option("--full/--lora", help="Train all weights, or low-rank adapters.")] = True
+    seed: Annotated[int, typer.Option(help="All keys and samples follow from it.")] = 0
+    device: Device = "cpu"
+    learning_rate: Annotated[float | None, typer.Option(help="Peak rate; 2e-5 full, 2e-4 LoRA otherwise.")] = None
+    prompts: Annotated[int, typer.Option(help="Problems with signal per step.")] = 16
+    group_size: Annotated[int, typer.Option(help="Answers sampled per problem.")] = 8
+    temperature: Annotated[float, typer.Option(help="Of the sampled answers, and so of the trained policy.")] = 0.8
+    objective: Annotated[str, typer.Option(help="trust_region, ppo_clip or reinforce.")] = "trust_region"
+    style: Annotated[str, typer.Option(help="Prompt style: only, plain, answer or steps.")] = "only"
+    problems: Annotated[int, typer.Option(help="Fresh problems to measure on, before and after.")] = 500
+    twin: Annotated[bool, typer.Option("--twin/--no-twin", help="Also train on random rewards, as the control.")] = True
+    control: Annotated[
+        list[str] | None, typer.Option(help="A further twin: format or inverted. May be given twice.")
+    ] = None
+    keep_twins: Annotated[
+        bool, typer.Option("--keep-twins", help="Keep the twins' weights, to enter them in a round.")
+    ] = False
+    resume_if_started: Annotated[
+        bool, typer.Option("--resume-if-started", help="Go on with --out if it holds a run.")
+    ] = False
+    as_json: Json = False
+
+    def run(self) -> None:
+        from whetstone.errors import UsageError
+        from whetstone.runs.directory import RunState, run_state
+        from whetstone.sharpen import pipeline
+
+        if self.minutes is not None and self.steps is not None:
+            raise UsageError("give --minutes or --steps, not both")
+        state = run_state(self.out)
+        if self.resume_if_started and state is RunState.FINISHED and not self.as_json:
+            page = self.out / "report.html"
+            print(f"{self.out} holds a finished run: open {page}; for another one choose another --out")
+        elif self.resume_if_started and state in (RunState.STARTED, RunState.FINISHED):
+            typer.echo(f"going on with the run in {self.out}, as its config.toml says", err=True)
+            resume(self.out, self.as_json)
+        else:
+            asked = self._asked()
+            _see_through(self.out, self.as_json, lambda progress: pipeline.sharpen(self.out, progress, **asked))
+
+    def _asked(self) -> dict[str, Any]:
+        passed = {name: getattr(self, name) for name in _PASSED}
+        return passed | {"method": "full" if self.full else "lora", "controls": tuple(self.control or ())}
 
 
 def resume(out: Out, as_json: Json = False) -> None:

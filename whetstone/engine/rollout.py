@@ -25,6 +25,16 @@ class PromptTooLong(UsageError):
     """A prompt with its answer does not fit into the positions that the model was made for."""
 
 
+def require_room(task: Task, prompt: int, answer: int, positions: int | None) -> None:
+    """Raises PromptTooLong where the tokens of a prompt and its answer are more than the model's positions (None: not
+    known)."""
+    if positions is not None and prompt + answer > positions:
+        raise PromptTooLong(
+            f"a prompt of task {task.name!r} has {prompt} tokens and its answer may take {answer}, "
+            f"but the model takes {positions} in all: ask shorter questions or allow shorter answers"
+        )
+
+
 class Judge:
     """Verdicts of one task, until its own `check` proves to be broken: then it is not asked another thousand times."""
 
@@ -116,11 +126,7 @@ class Questioner:
         if self.tokenizer is None:
             return
         longest = max((len(request.prompt_ids) for request in requests), default=0)
-        if self.positions is not None and longest + max_new_tokens > self.positions:
-            raise PromptTooLong(
-                f"a prompt of task {self.task.name!r} has {longest} tokens and its answer may take {max_new_tokens}, "
-                f"but the model takes {self.positions} in all: ask shorter questions or allow shorter answers"
-            )
+        require_room(self.task, longest, max_new_tokens, self.positions)
 
     def _judge(self, problem: Problem, request: Request, completions: list[Completion], verdict: Judge) -> Answers:
         texts = tuple(completion_text(completion, self.tokenizer) for completion in completions)

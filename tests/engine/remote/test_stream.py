@@ -120,6 +120,9 @@ def test_the_rest_of_the_protocol() -> None:
     completion, _, (endpoint, _) = streamed(events("\ud83d", "x", finish="length", choices=[], usage=usage))
     assert completion.text == "\ufffdx" and completion.finish == "length" and completion.length == 9
     assert endpoint.usage.prompt == 5
+    parts = [{"type": "thinking", "thinking": []}, {"type": "text", "text": "Par"}]
+    completion, heard, _ = streamed(events("is", choices=[{"delta": {"content": parts}}]))
+    assert completion.text == "".join(heard) == "isPar"
     refusing = {"choices": [{"delta": {"refusal": "I will not"}, "finish_reason": "stop"}]}
     completion, heard, _ = streamed(events(finish=None, **refusing))
     assert completion.finish == "refused" and completion.text == "I will not" and heard == []

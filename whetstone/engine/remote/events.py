@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from whetstone.engine.remote.credentials import ApiKey, Veil
-from whetstone.engine.remote.wire import SURROGATES, Malformed, choices, complaint
+from whetstone.engine.remote.wire import SURROGATES, Malformed, choices, complaint, content_text
 
 Heard = Callable[[str], None]
 LONGEST_EVENT = 1 << 20  # characters of one line; an honest one has a few hundred
@@ -82,9 +82,8 @@ class Stream:
         if not isinstance(choice, Mapping) or choice.get("index", 0) != 0:
             return
         delta = choice.get("delta")
-        text = delta.get("content") if isinstance(delta, Mapping) else choice.get("text")
-        if isinstance(text, str):
-            self._tell(self._veil.feed(SURROGATES.sub("\ufffd", text)))
+        text = content_text(delta.get("content") if isinstance(delta, Mapping) else choice.get("text"))
+        self._tell(self._veil.feed(SURROGATES.sub("\ufffd", text)))
         if isinstance(delta, Mapping) and isinstance(refusal := delta.get("refusal"), str):
             self._refusal.append(SURROGATES.sub("\ufffd", refusal))
         self._finish = choice.get("finish_reason") or self._finish

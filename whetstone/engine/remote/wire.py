@@ -151,7 +151,7 @@ def _choice(choice: object) -> Choice:
     message = choice.get("message", choice)
     if not isinstance(message, Mapping):
         raise Malformed("a message that is no object")
-    text = _text(message.get("content") if message is not choice else choice.get("text"))
+    text = content_text(message.get("content") if message is not choice else choice.get("text"))
     refusal = message.get("refusal")
     finish: Finish = "stop"
     match choice.get("finish_reason"):
@@ -168,8 +168,9 @@ def _choice(choice: object) -> Choice:
     return Choice(SURROGATES.sub("\ufffd", text), finish, ids, logprobs if len(logprobs) == len(ids) or not ids else ())
 
 
-def _text(content: object) -> str:
-    """The text of a message: a string, nothing (the answer was all hidden thought), or parts."""
+def content_text(content: object) -> str:
+    """The text of a message or of a piece of one: a string, nothing (all of it was hidden thought), or parts. Raises
+    Malformed."""
     if content is None:
         return ""
     if isinstance(content, str):

@@ -9,7 +9,7 @@ from whetstone.engine.backends import Backend
 from whetstone.engine.prices import Hourly
 from whetstone.engine.protocol import Completion
 from whetstone.engine.remote.usage import Prices
-from whetstone.engine.rollout import UNANSWERED, Judge, PromptTooLong
+from whetstone.engine.rollout import UNANSWERED, Judge, require_room
 from whetstone.engine.strategies.names import Tools
 from whetstone.engine.strategies.questions import question_of
 from whetstone.engine.strategies.run import Outcome
@@ -17,7 +17,7 @@ from whetstone.engine.strategies.strategy import Question
 from whetstone.evals.evaluate import Asked
 from whetstone.evals.scaling.pool import SharedPool
 from whetstone.models.config import ModelConfig
-from whetstone.tasks.task import Problem, PromptStyle, Verdict
+from whetstone.tasks.task import Problem, PromptStyle, Task, Verdict
 
 Show = Callable[[int, str], None]  # units of work that are done now, a few words
 
@@ -70,14 +70,10 @@ def questions_of(asked: Asked) -> list[Question]:
     return [question_of(asked.task, problem, styles, asked.key) for problem in asked.problems]
 
 
-def require_room(questions: Sequence[Question], backend: Backend) -> None:
+def require_room_for(questions: Sequence[Question], task: Task, backend: Backend) -> None:
     """Raises PromptTooLong where a prompt and its answer are more than the model takes."""
-    if backend.tokenizer is None or backend.positions is None:
+    if backend.tokenizer is None:
         return
     for question in questions:
         prompt = len(backend.tokenizer.chat_ids(list(question.prompts[0])))
-        if prompt + question.room > backend.positions:
-            raise PromptTooLong(
-                f"a prompt has {prompt} tokens and its answer may take {question.room}, but the model takes "
-                f"{backend.positions} in all: ask shorter questions or allow shorter answers"
-            )
+        require_room(task, prompt, question.room, backend.positions)

@@ -12,7 +12,7 @@ from whetstone.engine.strategies.run import run
 from whetstone.engine.strategies.strategy import Question
 from whetstone.errors import UsageError
 from whetstone.evals.evaluate import Asked
-from whetstone.evals.scaling.asking import Asker, Judging, Show, require_room
+from whetstone.evals.scaling.asking import Asker, Judging, Show, require_room_for
 from whetstone.evals.scaling.points import Point, finished, spent_matrix
 from whetstone.evals.scaling.pooled import about_pool, draw_pool, points_of_pool
 from whetstone.evals.scaling.settings import Setting
@@ -37,7 +37,7 @@ def measure(
     """All points. Raises PromptTooLong before anything is sampled, WorkFailed when the task's check is broken, and what
     the sampler raises. What this backend's answers are not enough for (a verifier with what goes by it, a method) is
     left out, or raises its UsageError where `strict`."""
-    require_room(questions, asker.backend)
+    require_room_for(questions, asked.task, asker.backend)
     measured, judging = Measured(), Judging(asked)
     _from_pools(measured, asked, asker, settings, questions, judging, show, strict)
     for setting in settings:

@@ -10,7 +10,7 @@ from whetstone.engine.samples import Pool
 from whetstone.engine.strategies.names import Tools
 from whetstone.engine.strategies.strategy import Verifier
 from whetstone.engine.verifiers import free_verifiers
-from whetstone.engine.verifiers.head import HeadVerifier
+from whetstone.engine.verifiers.head import ABOUT, HeadVerifier
 from whetstone.errors import UsageError, WorkFailed
 from whetstone.evals.evaluate import Asked
 from whetstone.evals.verifier_quality import make_verifier
@@ -39,6 +39,11 @@ def tools_for(loaded: Loaded | None, task: Task, temperature: float, verifier: P
     return Tools(found, temperature)
 
 
+def made(folder: Path) -> list[Path]:
+    """The verifiers that were made in the folder of a measurement."""
+    return sorted(head.parent for head in (folder / VERIFIERS).glob(f"*/{ABOUT}"))
+
+
 def made_here(
     folder: Path, model: str, loaded: Loaded, backend: Backend, pool: Pool, asked: Asked, temperature: float,
     progress: Progress,
@@ -47,20 +52,20 @@ def made_here(
     first call; None, and a message why, where it cannot be made: no training problems, or hardly any right answers.
     """
     name = re.sub(r"[^\w.-]+", "-", f"{Path(model).name}-{asked.task.name}-{asked.level}")
-    made = folder / VERIFIERS / name
-    if (made / "head.json").is_file():
-        return made
+    target = folder / VERIFIERS / name
+    if (target / ABOUT).is_file():
+        return target
     if isinstance(asked.task, FixedItems):
         progress.message(f"{asked.task.name} has no problems to train a verifier on")
         return None
-    made.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(exist_ok=True)
     key = Key.derive(asked.key, "verifier of whet scale")
     try:
         make_verifier(
-            loaded, backend, pool, asked.task, asked.level, key, made, progress, style=asked.style,
+            loaded, backend, pool, asked.task, asked.level, key, target, progress, style=asked.style,
             temperature=temperature,
         )  # fmt: skip
     except (UsageError, WorkFailed) as error:
         progress.message(f"no verifier for {asked.task.name} level {asked.level}: {error}")
         return None
-    return made
+    return target
