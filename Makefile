@@ -18,7 +18,7 @@ RUN_READY := $(VENV)/.run-$(PINS)
 DEV_READY := $(VENV)/.dev-$(PINS)
 BENCH_READY := .venv-bench/.ready-$(call digest,bench/requirements.lock bench/peers/build_llamacpp.sh)
 
-.PHONY: help setup run test test-slow test-gpu lint bench-setup bench
+.PHONY: help setup run test test-slow test-explore test-gpu lint bench-setup bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ test: $(DEV_READY) ## the tests (without slow and gpu), two at a time
 
 test-slow: $(DEV_READY) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600
+
+test-explore: $(DEV_READY) ## the properties on examples that nobody has tried yet (PATHS names tests)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --hypothesis-profile explore --numprocesses 2 --dist loadfile $(PATHS)
 
 test-gpu: $(DEV_READY) ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu --timeout 1800

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.episodes.conversation import conversation
@@ -23,7 +23,9 @@ def test_a_full_page_comes_back() -> None:
 
 @given(st.from_type(Content))
 def test_any_content_comes_back(given_content: Content) -> None:
-    assert content(json.loads(json.dumps(plain(given_content)))) == given_content
+    kept = json.dumps(plain(given_content))
+    assume("NaN" not in kept)  # which no clock shows, and which is not equal to itself
+    assert content(json.loads(kept)) == given_content
 
 
 def test_what_is_no_content_is_said() -> None:
