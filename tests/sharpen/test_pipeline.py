@@ -113,6 +113,8 @@ def test_each_run_is_a_look_at_its_problems_and_counted_once(
 
     assert looks("first") == [1, 1]
     assert looks("second") == [2, 2]
+    (tmp_path / "second" / "stages" / "look.json").unlink()  # killed between the history and the note that it is there
+    assert resume(tmp_path / "second", Watched())["statistics"]["looks"] == 2
     monkeypatch.setenv("WHETSTONE_HISTORY", str(tmp_path / "first" / "config.toml" / "no"))
     assert looks("third") == [None, None]
 

@@ -69,13 +69,14 @@ class History:
         """The user's own."""
         return cls(history_file())
 
-    def add_look(self, look: Look) -> int:
-        """Count it; returns how many there are now at this task with these weights, this one included."""
+    def add_look(self, look: Look, again: bool = True) -> int:
+        """Count it; returns how many there are now at this task with these weights, this one included. `again`: also
+        where the very same look is there already (by whoever was interrupted before noting that it is counted)."""
+        there = "weights = ? AND model = ? AND task = ? AND version = ? AND level = ? AND n = ? AND key = ?"
+        same = (look.weights, look.model, look.task, look.version, look.level, look.n, look.key)
         with self._writing() as base:
-            base.execute(
-                "INSERT INTO looks VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-                (_now(), *vars(look).values()),
-            )
+            if again or base.execute(f"SELECT 1 FROM looks WHERE {there}", same).fetchone() is None:
+                base.execute("INSERT INTO looks VALUES (?,?,?,?,?,?,?,?,?,?,?)", (_now(), *vars(look).values()))
         return self.looks(look.weights, [look.task])
 
     def looks(self, weights: str, tasks: Sequence[str]) -> int:

@@ -44,12 +44,13 @@ def count_run(checkpoint: Path, task: Task, level: int, key: str, accuracy: Inte
     """Put a training run's measurement after training into the history: the look that its report is about.
 
     key: the commitment of its evaluation key. Returns how many runs have looked at these very problems by now, this one
-    included; None where the history cannot be written, which is said.
+    included; None where the history cannot be written, which is said. The same checkpoint counts once, however often it
+    is put there.
     """
     try:
         look = Look(
             weights=weights_root(model_files(str(checkpoint))[0]),
-            model=str(checkpoint),
+            model=str(checkpoint.resolve()),
             task=task.name,
             version=task.version,
             level=level,
@@ -60,7 +61,7 @@ def count_run(checkpoint: Path, task: Task, level: int, key: str, accuracy: Inte
             high=accuracy.high,
         )
         history = History.open()
-        history.add_look(look)
+        history.add_look(look, again=False)
         return history.looks_under(key, task.name, level)
     except UsageError as error:
         progress.message(f"this look is not counted: {error}")
