@@ -12,17 +12,15 @@ import openai
 import pytest
 
 from tests.serving.live import alone, client, leaks, post, text_of, tiny_server, until
-from tests.serving.voting import ASK
+from tests.serving.voting import ASK, named_server
 from whetstone.engine.strategies import adaptive, names
 from whetstone.serving.limits import Limits
-from whetstone.serving.offers import Offers
 from whetstone.serving.server import Background
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Background]:
-    offers = Offers({"careful": "tiny@consistency-6", "short": "tiny@greedy"})
-    with tiny_server(tmp_path_factory.mktemp("strategies"), offers=offers) as running:
+    with named_server(tmp_path_factory.mktemp("strategies")) as running:
         yield running
 
 

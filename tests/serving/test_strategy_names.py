@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from tests.serving.live import byte_folder, client, post, refused, tiny_server
-from tests.serving.voting import ASK
+from tests.serving.voting import ASK, named_server
 from tests.tiny import TEMPLATE
 from whetstone.engine.strategies.names import METHODS
 from whetstone.errors import UsageError
@@ -21,8 +21,7 @@ from whetstone.serving.strategies import THINKING
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Background]:
-    offers = Offers({"careful": "tiny@consistency-6", "short": "tiny@greedy"})
-    with tiny_server(tmp_path_factory.mktemp("strategies"), offers=offers) as running:
+    with named_server(tmp_path_factory.mktemp("strategies")) as running:
         yield running
 
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
-from tests.serving.live import alone, text_of
+from tests.serving.live import alone, text_of, tiny_server
 from whetstone.engine.strategies.names import DEFAULT_TEMPERATURE
+from whetstone.serving.offers import Offers
 from whetstone.serving.sampling import seeds
+from whetstone.serving.server import Background
 from whetstone.tasks.answers import read_general
 
 ASK: list[Any] = [{"role": "user", "content": "12+34?"}]
+
+
+def named_server(folder: Path) -> AbstractContextManager[Background]:
+    """A server with two strategies that have names of their own."""
+    return tiny_server(folder, offers=Offers({"careful": "tiny@consistency-6", "short": "tiny@greedy"}))
 
 
 def samples(count: int, tokens: int, seed: int = 5, warmth: float = DEFAULT_TEMPERATURE, **params: Any) -> list[str]:

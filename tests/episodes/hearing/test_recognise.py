@@ -30,20 +30,21 @@ from whetstone.runs.progress import Progress
 av = pytest.importorskip("av", reason="the extra asr is not installed")
 
 
+def recogniser(name: str) -> Recogniser:
+    pytest.importorskip("faster_whisper", reason="the extra asr is not installed")
+    if not available(name):
+        pytest.skip("the packages with Whisper's weights are not installed (extra asr)")
+    return Recogniser(name)
+
+
 @pytest.fixture(scope="module")
 def base() -> Recogniser:
-    pytest.importorskip("faster_whisper", reason="the extra asr is not installed")
-    if not available("base"):
-        pytest.skip("the packages with Whisper's weights are not installed (extra asr)")
-    return Recogniser("base")
+    return recogniser("base")
 
 
 @pytest.fixture(scope="module")
 def tiny() -> Recogniser:
-    pytest.importorskip("faster_whisper", reason="the extra asr is not installed")
-    if not available("tiny.en"):
-        pytest.skip("the packages with Whisper's weights are not installed (extra asr)")
-    return Recogniser("tiny.en")
+    return recogniser("tiny.en")
 
 
 def test_clear_speech_has_few_wrong_words(base: Recogniser, tmp_path: Path) -> None:
