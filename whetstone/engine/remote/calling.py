@@ -64,7 +64,7 @@ class Call:
         self.usage, self.failure = Usage(), ""
         self.results: list[list[Completion | None]] = [[None] * len(request.seeds) for request in requests]
         self.done, self.wanted = 0, sum(len(request.seeds) for request in requests)
-        together = 1 if endpoint._single else endpoint.settings.answers_per_request
+        together = 1 if endpoint.single else endpoint.settings.answers_per_request
         self.jobs = deque(
             _Job(number, tuple(range(first, min(first + together, len(request.seeds)))))
             for number, request in enumerate(requests)
@@ -78,7 +78,7 @@ class Call:
         """Everything that was asked for. The first that an endpoint ever hears goes alone: what is wrong shows before
         many are sent. Raises UsageError as `Endpoint.sample` does."""
         async with _client(self.endpoint) as http:
-            if self.jobs and not self.endpoint._delivery.contacted:
+            if self.jobs and not self.endpoint.delivery.contacted:
                 await self._answer(http, self.jobs.popleft())
             workers = [
                 asyncio.ensure_future(self._work(http))
@@ -106,7 +106,7 @@ class Call:
         except Undelivered as failure:
             completions = self._failed(job, failure)
         if len(completions) < len(job.places):  # a server that knows no `n`: the rest is asked for one by one
-            self.endpoint._single = True
+            self.endpoint.single = True
             self.jobs.extend(_Job(job.request, (place,)) for place in job.places[len(completions) :])
         for place, completion in zip(job.places, completions, strict=False):
             self.results[job.request][place] = completion
@@ -116,7 +116,7 @@ class Call:
 
     def _failed(self, job: _Job, failure: Undelivered) -> list[Completion]:
         endpoint = self.endpoint
-        if failure.hopeless and not endpoint._delivery.contacted:
+        if failure.hopeless and not endpoint.delivery.contacted:
             raise UsageError(f"{endpoint.address} {failure}")
         if failure.finish == "refused":
             self.in_a_row = 0
@@ -131,7 +131,7 @@ class Call:
     async def _ask(self, http: httpx.AsyncClient, job: _Job) -> list[Completion]:
         """The answers to one job, fewer where the server gives fewer. Raises Undelivered."""
         endpoint, request, count = self.endpoint, self.requests[job.request], len(job.places)
-        delivery, settings = endpoint._delivery, endpoint.settings
+        delivery, settings = endpoint.delivery, endpoint.settings
 
         def compose() -> dict[str, Any]:
             seed = request.seeds[job.places[0]]
@@ -178,7 +178,7 @@ def _certificates() -> ssl.SSLContext:
 def _client(endpoint: Endpoint) -> httpx.AsyncClient:
     """Redirects are not followed, so that the key goes to one host only. Proxies of the environment are not for us."""
     headers = {"accept": "application/json", "user-agent": "whetstone"}
-    key = endpoint._delivery.key
+    key = endpoint.delivery.key
     if key is not None:
         headers["authorization"] = key.authorization
     return httpx.AsyncClient(

@@ -41,6 +41,7 @@ class Endpoint:
     A request that fails for good becomes completions that finish with "refused", "timeout" or "error", so that one bad
     answer does not cost an evaluation; `failures` counts them and `last_failure` says why. Each completion is asked for
     apart, with its own seed; whether equal seeds give equal answers is the server's affair. `weight_version` is 0.
+    `single`: one answer a request, by the settings or because the server gave one where several were wanted.
 
     Raises UsageError for an address that is none.
     """
@@ -54,9 +55,9 @@ class Endpoint:
         self.usage = Usage()
         self.failures: Counter[str] = Counter()
         self.last_failure = ""
-        self._single = self.settings.answers_per_request == 1
+        self.single = self.settings.answers_per_request == 1
         self.loopback = is_loopback(self.address)
-        self._delivery = Delivery(self.address, model, key, self.settings, self.usage, wire.Dialect())
+        self.delivery = Delivery(self.address, model, key, self.settings, self.usage, wire.Dialect())
 
     def __repr__(self) -> str:
         return f"Endpoint({self.address!r}, {self.model!r})"
@@ -97,7 +98,7 @@ class Endpoint:
             "model": self.model,
             "usage": self.usage.to_dict(),
             "failures": dict(self.failures),
-            "left_out": sorted(self._delivery.dialect.left_out | set(self.settings.omit)),
+            "left_out": sorted(self.delivery.dialect.left_out | set(self.settings.omit)),
             "extra": self.settings.extra,
         }
         if self.failures:
